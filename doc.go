@@ -1,0 +1,2 @@
+// Package parley is an HTTP client built around the session.
+package parley
