@@ -1,0 +1,142 @@
+package urls
+
+import (
+	"net/url"
+	"strings"
+)
+
+// maxRedacted bounds a URL in an error text, in bytes.
+const maxRedacted = 256
+
+// splitPort splits the host of a URL into host, with its brackets, and port.
+func splitPort(hostport string) (host, port string) {
+	if i := strings.LastIndexByte(hostport, ':'); i > strings.LastIndexByte(hostport, ']') {
+		return hostport[:i], hostport[i+1:]
+	}
+	return hostport, ""
+}
+
+// HostPort returns the address to dial for u, with the default port of its
+// scheme where it has none. An IPv6 address is in brackets, with its zone.
+func HostPort(u *url.URL) string {
+	host, port := splitPort(u.Host)
+	if port != "" {
+		return u.Host
+	}
+	return host + ":" + defaultPort(u.Scheme)
+}
+
+// HostHeader returns the value of the Host field for u (RFC 9110, section
+// 7.2): without the default port, and without a zone, which has meaning on this
+// machine only (RFC 6874, section 1).
+func HostHeader(u *url.URL) string {
+	host, port := splitPort(u.Host)
+	if strings.HasPrefix(host, "[") {
+		if i := strings.IndexByte(host, '%'); i >= 0 {
+			host = host[:i] + "]"
+		}
+	}
+	switch {
+	case port == "" || port == defaultPort(u.Scheme):
+		return host
+	case len(host)+len(":")+len(port) == len(u.Host):
+		return u.Host
+	}
+	return host + ":" + port
+}
+
+// SameOrigin reports whether a and b have scheme, host and port in common (RFC
+// 6454, section 5). Hosts are compared as they are but for case, which is exact
+// for URLs made by this package. A nil URL has no origin.
+func SameOrigin(a, b *url.URL) bool {
+	if a == nil || b == nil || !strings.EqualFold(a.Scheme, b.Scheme) {
+		return false
+	}
+	if a.Host == b.Host {
+		return a.Host != ""
+	}
+	hostA, portA := splitPort(a.Host)
+	hostB, portB := splitPort(b.Host)
+	if portA == "" {
+		portA = defaultPort(strings.ToLower(a.Scheme))
+	}
+	if portB == "" {
+		portB = defaultPort(strings.ToLower(b.Scheme))
+	}
+	return strings.EqualFold(hostA, hostB) && portA == portB
+}
+
+// Redacted returns u for error texts and logs: scheme, host and path, "?..." in
+// place of a query, neither user information nor fragment; printable ASCII, cut
+// to 256 bytes. It accepts any URL, also nil, which gives "".
+func Redacted(u *url.URL) string {
+	if u == nil {
+		return ""
+	}
+	out := make([]byte, 0, maxRedacted+len("..."))
+	if u.Scheme != "" {
+		out = appendPrintable(out, u.Scheme)
+		out = append(out, ':')
+	}
+	if u.Opaque != "" {
+		// What follows the scheme may be anything, credentials too.
+		return string(append(out, "..."...))
+	}
+	if u.Host != "" {
+		host := u.Host[strings.LastIndexByte(u.Host, '@')+1:]
+		out = appendPrintable(append(out, "//"...), host)
+	}
+	out = appendPrintable(out, u.EscapedPath())
+	if u.RawQuery != "" {
+		out = append(out, "?..."...)
+	}
+	if len(out) > maxRedacted {
+		out = append(out[:maxRedacted], "..."...)
+	}
+	return string(out)
+}
+
+// appendPrintable appends s, with escapes for what is not printable ASCII, up to
+// a little over maxRedacted bytes.
+func appendPrintable(dst []byte, s string) []byte {
+	for i := 0; i < len(s) && len(dst) <= maxRedacted; i++ {
+		if c := s[i]; c > ' ' && c < 0x7f {
+			dst = append(dst, c)
+		} else {
+			dst = appendEscaped(dst, c)
+		}
+	}
+	return dst
+}
+
+// Target returns the request target of u in origin-form (RFC 9112, section
+// 3.2.1): the path, at least "/", and the query with its question mark, also an
+// empty one. It holds bytes from 0x21 to 0x7e only and no '#', whatever is in u.
+func Target(u *url.URL) string {
+	path := u.EscapedPath()
+	if u.RawQuery == "" && !u.ForceQuery && strings.HasPrefix(path, "/") {
+		return path
+	}
+	return string(AppendTarget(make([]byte, 0, len(path)+len(u.RawQuery)+len("/?")), u))
+}
+
+// AppendTarget appends what [Target] returns.
+func AppendTarget(dst []byte, u *url.URL) []byte {
+	path := u.EscapedPath()
+	if !strings.HasPrefix(path, "/") {
+		dst = append(dst, '/')
+	}
+	dst = append(dst, path...)
+	if u.RawQuery == "" && !u.ForceQuery {
+		return dst
+	}
+	dst = append(dst, '?')
+	for i := range len(u.RawQuery) {
+		if c := u.RawQuery[i]; c > ' ' && c < 0x7f && c != '#' {
+			dst = append(dst, c)
+		} else {
+			dst = appendEscaped(dst, c)
+		}
+	}
+	return dst
+}
