@@ -86,7 +86,11 @@ func Redacted(u *url.URL) string {
 		host := u.Host[strings.LastIndexByte(u.Host, '@')+1:]
 		out = appendPrintable(append(out, "//"...), host)
 	}
-	out = appendPrintable(out, u.EscapedPath())
+	path := u.EscapedPath()
+	if u.Host != "" && path != "" && path[0] != '/' {
+		out = append(out, '/')
+	}
+	out = appendPrintable(out, path)
 	if u.RawQuery != "" {
 		out = append(out, "?..."...)
 	}

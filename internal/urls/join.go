@@ -12,6 +12,8 @@ type Base struct {
 
 	// The path with a slash at its end, decoded and escaped.
 	path, escapedPath string
+
+	length int // of the whole, in bytes
 }
 
 // NewBase returns the base for u. The path of u is a prefix for all relative
@@ -26,6 +28,7 @@ func NewBase(u *url.URL) (*Base, error) {
 		return nil, err
 	}
 	b.url.Fragment, b.url.RawFragment = "", ""
+	b.length = len(b.url.String())
 	b.path, b.escapedPath = b.url.Path, b.url.EscapedPath()
 	// An escaped slash at the end of the path is no separator.
 	if !strings.HasSuffix(b.escapedPath, "/") {
@@ -69,7 +72,7 @@ func (b *Base) JoinInto(dst *url.URL, ref string) (sameOrigin bool, err error) {
 // joinPlain joins a relative reference that needs neither encoding nor
 // resolving. It reports false, with dst unchanged, for everything else.
 func (b *Base) joinPlain(dst *url.URL, ref string) bool {
-	if len(ref) > MaxBytes/2 || len(b.escapedPath)+len(b.url.RawQuery) > MaxBytes/4 {
+	if b.length+len(ref)+len("/&") > MaxBytes {
 		return false
 	}
 	rest := strings.TrimPrefix(ref, "/")
@@ -84,10 +87,10 @@ func (b *Base) joinPlain(dst *url.URL, ref string) bool {
 	if !ok {
 		return false
 	}
-	forced := end < len(rest) && query == ""
 	if b.url.RawQuery != "" {
-		query, forced = mergeQueries(b.url.RawQuery, query), false
+		query = mergeQueries(b.url.RawQuery, query)
 	}
+	forced := query == "" && (end < len(rest) || b.url.ForceQuery)
 	if rawPath != "" || b.url.RawPath != "" {
 		rawPath = b.escapedPath + path
 	}
@@ -125,10 +128,8 @@ func (b *Base) joinFull(dst *url.URL, ref string) (sameOrigin bool, err error) {
 		setPath(&u, b.escapedPath+relative)
 	}
 	if hasQuery {
-		setQuery(&u, query, hasQuery)
-		if b.url.RawQuery != "" {
-			u.RawQuery, u.ForceQuery = mergeQueries(b.url.RawQuery, u.RawQuery), false
-		}
+		u.RawQuery = mergeQueries(b.url.RawQuery, encode(query, inQuery))
+		u.ForceQuery = u.RawQuery == ""
 	}
 	setFragment(&u, encode(fragment, inQuery))
 	if err := checkLength(&u); err != nil {

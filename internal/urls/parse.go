@@ -27,7 +27,8 @@ func Parse(raw string) (*url.URL, error) {
 // A scheme other than http and https gives a [*SchemeError], everything else an
 // [*Error]; dst is then unchanged.
 func ParseInto(dst *url.URL, raw string) error {
-	if len(raw) <= MaxBytes && parsePlain(dst, raw) {
+	// The plain form may add one byte, the path of a URL without any.
+	if len(raw) < MaxBytes && parsePlain(dst, raw) {
 		return nil
 	}
 	return parseFull(dst, raw)
@@ -65,6 +66,10 @@ func parsePlain(dst *url.URL, raw string) bool {
 		}
 	}
 	host := raw[start:i]
+	// Anything else, such as an '@', still belongs to the authority.
+	if i < len(raw) && raw[i] != '/' && raw[i] != '?' {
+		return false
+	}
 
 	path, rawPath, i, ok := plainPath(raw, i)
 	if !ok {
@@ -130,7 +135,8 @@ func parseFull(dst *url.URL, raw string) error {
 	}
 	name, rest, ok := splitScheme(raw)
 	if !ok {
-		return invalidPart("no scheme: write http:// or https:// before the host", raw, raw)
+		path, _, _, _ := splitTail(raw) // a query may hold secrets
+		return invalidPart("no scheme: write http:// or https:// before the host", path, raw)
 	}
 	scheme, err := knownScheme(name, rest)
 	if err != nil {

@@ -196,6 +196,9 @@ func removeKeys(raw string, set *keySet) string {
 // mergeQueries joins two raw queries. Keys of the second one are taken out of
 // the first.
 func mergeQueries(first, second string) string {
+	if first == "" {
+		return second
+	}
 	if second == "" {
 		return first
 	}
