@@ -1,0 +1,56 @@
+// Package dial makes connections: name resolution, TCP, TLS. It knows no HTTP.
+package dial
+
+import (
+	"context"
+	"crypto/tls"
+	"net"
+	"net/http/httptrace"
+	"sync/atomic"
+	"time"
+)
+
+// Dialer is what *net.Dialer has.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Times are the durations of the steps of one dial. A step that was not taken is
+// zero.
+type Times struct {
+	DNS, Connect, TLS time.Duration
+}
+
+// TCP connects to address. Names are resolved and their addresses raced (RFC
+// 8305) by the dialer. The context bounds it.
+func TCP(ctx context.Context, d Dialer, address string, t *Times) (net.Conn, error) {
+	start := time.Now()
+	// A dialer may call the hooks from goroutines of its own.
+	var asked, dns atomic.Int64
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart: func(httptrace.DNSStartInfo) { asked.Store(int64(time.Since(start))) },
+		DNSDone:  func(httptrace.DNSDoneInfo) { dns.Store(int64(time.Since(start)) - asked.Load()) },
+	})
+	nc, err := d.DialContext(traced, "tcp", address)
+	t.DNS = time.Duration(dns.Load())
+	t.Connect = time.Since(start) - t.DNS
+	return nc, err
+}
+
+// TLS performs the handshake as a client over nc for the server named host,
+// unless cfg names another. On failure nc is closed.
+func TLS(ctx context.Context, nc net.Conn, cfg *tls.Config, host string, t *Times) (*tls.Conn, error) {
+	start := time.Now()
+	if cfg.ServerName == "" {
+		cfg = cfg.Clone()
+		cfg.ServerName = host
+	}
+	tc := tls.Client(nc, cfg)
+	err := tc.HandshakeContext(ctx)
+	t.TLS = time.Since(start)
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	return tc, nil
+}
