@@ -1,0 +1,562 @@
+package parley
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-0474a412/parley/internal/h1"
+	"github.com/seed-0474a412/parley/internal/urls"
+)
+
+// Client is a session: it owns a pool of connections, a cookie jar, a base URL,
+// default headers and parameters, and timeouts. Make one for an application, or
+// one for each API, and keep it.
+//
+// A Client does not change after [New], but for its jar and its pool, and is safe
+// for any number of goroutines. Nothing runs in the background for a client that
+// is not used.
+type Client struct {
+	cfg      clientConfig
+	base     *urls.Base // nil: none
+	timeouts Timeouts
+	own      profile // for the base URL's origin and trusted ones; for all without a base
+	foreign  profile // for other origins
+	shares   bool    // requests may share the header of the profile
+
+	pool    *Pool // nil under WithTransport
+	owns    bool  // Close closes pool
+	closed  atomic.Bool
+	network Transport
+	stack   Transport
+}
+
+// profile is what a session gives to requests of one kind of origin.
+type profile struct {
+	block  *headerBlock
+	decode bool // Accept-Encoding is parley's own
+}
+
+// harmless are the headers that go along to an origin other than the base URL's.
+var harmless = []string{"Accept", "Accept-Encoding", "Accept-Language", "Accept-Charset", "User-Agent"}
+
+// New makes a session. Its errors are about options: a base URL that cannot be
+// used (ErrInvalidURL), a malformed header (ErrInvalidHeader), limits that
+// contradict each other.
+func New(opts ...ClientOption) (*Client, error) {
+	return newClient(nil, opts)
+}
+
+// With gives a derived session: what opts do not say is as in c. It shares c's pool
+// and jar unless they replace them. Middleware is added inside that of c.
+func (c *Client) With(opts ...ClientOption) (*Client, error) {
+	return newClient(c, opts)
+}
+
+func newClient(parent *Client, opts []ClientOption) (*Client, error) {
+	c := &Client{}
+	if parent != nil {
+		c.cfg = parent.cfg
+		c.cfg.header = parent.cfg.header.Clone()
+		c.cfg.limitsSet = false
+		c.cfg.onClose = nil
+	} else {
+		c.cfg.header = http.Header{
+			"Accept":          {"*/*"},
+			"Accept-Encoding": {acceptEncoding},
+			"User-Agent":      {userAgent},
+		}
+	}
+	for _, o := range opts {
+		if err := o.applyClient(&c.cfg); err != nil {
+			return nil, fmt.Errorf("parley: new client: %w", err)
+		}
+	}
+	if err := c.prepare(parent); err != nil {
+		return nil, fmt.Errorf("parley: new client: %w", err)
+	}
+	return c, nil
+}
+
+// prepare works out once what every request needs.
+func (c *Client) prepare(parent *Client) error {
+	c.timeouts = c.cfg.timeouts.over(defaultTimeouts)
+	if err := c.prepareBase(); err != nil {
+		return err
+	}
+	if err := c.prepareHeaders(); err != nil {
+		return err
+	}
+	if !c.cfg.jarSet {
+		jar, err := newJar()
+		if err != nil {
+			return err
+		}
+		c.cfg.jar, c.cfg.jarSet = jar, true
+	}
+	return c.prepareStack(parent)
+}
+
+func (c *Client) prepareBase() error {
+	if !c.cfg.baseSet {
+		return nil
+	}
+	u, err := parseURL(c.cfg.base)
+	if err != nil {
+		return err
+	}
+	if c.base, err = urls.NewBase(u); err != nil {
+		return urlError(err)
+	}
+	return nil
+}
+
+func (c *Client) prepareHeaders() error {
+	decode := slices.Equal(c.cfg.header["Accept-Encoding"], []string{acceptEncoding})
+	if c.cfg.raw != nil && *c.cfg.raw && decode {
+		delete(c.cfg.header, "Accept-Encoding")
+		decode = false
+	}
+	var err error
+	if c.own, err = newProfile(c.cfg.header, c.cfg.order, decode); err != nil {
+		return err
+	}
+	h := make(http.Header)
+	for _, name := range harmless {
+		if v := c.cfg.header[name]; v != nil {
+			h[name] = v
+		}
+	}
+	c.foreign, err = newProfile(h, c.cfg.order, decode)
+	return err
+}
+
+func newProfile(h http.Header, order []string, decode bool) (profile, error) {
+	encoded, err := h1.AppendHeader(nil, h, order)
+	if err != nil {
+		return profile{}, because(ErrInvalidHeader, err)
+	}
+	return profile{block: &headerBlock{header: h, encoded: encoded}, decode: decode}, nil
+}
+
+// prepareStack puts the layers together, the innermost first.
+func (c *Client) prepareStack(parent *Client) error {
+	switch {
+	case c.cfg.transport != nil:
+		c.network = c.cfg.transport
+		c.pool, _ = c.cfg.transport.(*Pool)
+	case parent != nil && parent.pool != nil && !c.cfg.limitsSet:
+		c.pool = parent.pool
+		c.network = c.pool
+	default:
+		pool, err := NewPool(PoolConfig{Limits: c.cfg.limits})
+		if err != nil {
+			return err
+		}
+		c.pool, c.owns, c.network = pool, true, pool
+	}
+	c.shares = len(c.cfg.middleware) == 0 && len(c.cfg.network) == 0 && c.pool != nil
+	t := chain(c.network, c.cfg.network)
+	if c.cfg.jar != nil {
+		t = cookieLayer{t, c.cfg.jar}
+	}
+	t = decodeLayer{t}
+	t = readLayer{t}
+	c.stack = chain(t, c.cfg.middleware)
+	return nil
+}
+
+// readLayer reads the bodies of calls that want them whole, so that a body cut
+// short is a failure of the exchange and not of a reader later on.
+type readLayer struct{ next Transport }
+
+func (l readLayer) Send(ctx context.Context, req *Request) (*Response, error) {
+	resp, err := l.next.Send(ctx, req)
+	if err != nil || req.rec == nil || !req.rec.full || resp.StatusCode == http.StatusSwitchingProtocols {
+		return resp, err
+	}
+	if _, err := resp.Bytes(); err != nil {
+		return nil, err
+	}
+	return resp, nil
+}
+
+// call is what one call allocates.
+type call struct {
+	req Request
+	url url.URL
+	rec record
+}
+
+// newCall makes a request of the session's values and the options. private asks
+// for a header of its own.
+func (c *Client) newCall(method, ref string, opts []RequestOption, private bool) (*call, error) {
+	k := &call{}
+	k.rec.start = time.Now()
+	req := &k.req
+	req.Method, req.URL, req.rec, req.merged = normalMethod(method), &k.url, &k.rec, true
+	var rc *requestConfig
+	if len(opts) > 0 || len(c.cfg.path) > 0 {
+		rc = &requestConfig{}
+		for _, o := range opts {
+			if err := o.applyRequest(rc); err != nil {
+				return nil, buildError(req.Method, nil, err)
+			}
+		}
+		var err error
+		if ref, err = expandPath(ref, c.cfg.path, rc.path); err != nil {
+			return nil, buildError(req.Method, nil, err)
+		}
+	}
+	same, err := c.base.JoinInto(&k.url, ref)
+	if err != nil {
+		return nil, buildError(req.Method, nil, urlError(err))
+	}
+	req.foreign = !same && !c.trusts(&k.url)
+	p := &c.own
+	if req.foreign {
+		p = &c.foreign
+	}
+	req.decode = p.decode
+	c.inherit(req)
+	if rc == nil && !private && c.shares && k.url.User == nil && (req.foreign || len(c.cfg.cookies) == 0) {
+		req.Header, req.block = p.block.header, p.block
+		if !req.foreign && len(c.cfg.params) > 0 {
+			req.addParams(c.cfg.paramsFor(req), c.cfg.style)
+		}
+		return k, nil
+	}
+	if rc == nil {
+		rc = &requestConfig{}
+	}
+	req.Header = cloneHeader(p.block.header)
+	req.takeUser()
+	var session *settings
+	if !req.foreign {
+		session = &c.cfg.settings
+	}
+	if err := req.apply(rc, session); err != nil {
+		return nil, buildError(req.Method, req.URL, err)
+	}
+	return k, nil
+}
+
+// cloneHeader leaves room for a few more.
+func cloneHeader(h http.Header) http.Header {
+	out := make(http.Header, len(h)+3)
+	for k, v := range h {
+		out[k] = v[:len(v):len(v)]
+	}
+	return out
+}
+
+// inherit gives a request the session's settings where it has none.
+func (c *Client) inherit(req *Request) {
+	s := &c.cfg.settings
+	req.Timeouts = req.Timeouts.over(c.timeouts)
+	if req.ExpectTimeout == 0 {
+		req.ExpectTimeout = s.expect
+	}
+	if req.HeaderOrder == nil {
+		req.HeaderOrder = s.order
+	}
+	if req.TLSConfig == nil {
+		req.TLSConfig = s.tls
+	}
+	if req.dialer == nil {
+		req.dialer = s.dialer
+	}
+	if req.MaxBodyBytes == 0 {
+		req.MaxBodyBytes = s.maxBody
+	}
+	if s.raw != nil && *s.raw {
+		req.rawResponses = true
+	}
+	if req.OnInformational == nil {
+		req.OnInformational = s.inform
+	}
+	req.attrs = joinAttributes(req.attrs, s.attrs)
+}
+
+// trusts reports whether the session's values may go to u.
+func (c *Client) trusts(u *url.URL) bool {
+	return slices.ContainsFunc(c.cfg.trusted, func(t *url.URL) bool { return urls.SameOrigin(t, u) })
+}
+
+// merge gives a copy of a request that was made without a session, with the
+// session's values in it.
+func (c *Client) merge(req *Request) (*Request, error) {
+	if req.URL == nil {
+		return nil, buildError(req.Method, nil, errNoURL)
+	}
+	out := req.Clone()
+	out.merged = true
+	out.foreign = c.base != nil && !urls.SameOrigin(c.base.URL(), req.URL) && !c.trusts(req.URL)
+	p := &c.own
+	if out.foreign {
+		p = &c.foreign
+	}
+	for name, values := range p.block.header {
+		if _, given := out.Header[name]; !given && !slices.Contains(req.removed, name) {
+			out.Header[name] = values[:len(values):len(values)]
+			if name == "Accept-Encoding" {
+				out.decode = p.decode
+			}
+		}
+	}
+	c.inherit(out)
+	if out.rawResponses {
+		out.setRaw(true)
+	}
+	if !out.foreign {
+		s := &c.cfg.settings
+		out.addParams(s.paramsFor(out), s.style)
+		cookies := s.cookiesFor(slices.Concat(out.uncookies, cookieNames(out.Header["Cookie"])))
+		out.addCookies(cookies)
+	}
+	return out, nil
+}
+
+// NewRequest makes a request with the session's values merged in, without sending
+// it. Whatever session sends it later adds nothing to it but cookies of its jar.
+func (c *Client) NewRequest(method, url string, opts ...RequestOption) (*Request, error) {
+	k, err := c.newCall(method, url, opts, true)
+	if err != nil {
+		return nil, err
+	}
+	k.req.rec = nil
+	return &k.req, nil
+}
+
+// Send sends a request through the session's stack and returns the response with
+// its body unread: read it to its end or close it. A request that was made without
+// a session gets the session's values first.
+func (c *Client) Send(ctx context.Context, req *Request) (*Response, error) {
+	return c.sendPrepared(ctx, req, false)
+}
+
+func (c *Client) sendPrepared(ctx context.Context, req *Request, full bool) (*Response, error) {
+	if req == nil {
+		return nil, buildError("", nil, errNoURL)
+	}
+	if !req.merged {
+		var err error
+		if req, err = c.merge(req); err != nil {
+			return nil, err
+		}
+	}
+	k := &call{req: *req}
+	k.req.rec = &k.rec
+	k.rec.start = time.Now()
+	return c.do(ctx, k, full)
+}
+
+// do sends a call through the stack under its total timeout.
+func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) {
+	if ctx == nil {
+		return nil, buildError(k.req.Method, k.req.URL, failed("the context is nil"))
+	}
+	if c.closed.Load() {
+		return nil, buildError(k.req.Method, k.req.URL, ErrClientClosed)
+	}
+	k.rec.full = full
+	total := k.req.Timeouts.Total
+	if total <= 0 {
+		resp, err := c.stack.Send(ctx, &k.req)
+		if err != nil {
+			return nil, k.wrap(ctx, err)
+		}
+		return resp, nil
+	}
+	limited, stop, release := limitTotal(ctx, total)
+	resp, err := c.stack.Send(limited, &k.req)
+	if err != nil {
+		err = k.wrap(limited, err)
+		release()
+		return nil, err
+	}
+	if full {
+		release()
+		return resp, nil
+	}
+	stop()
+	resp.Body = afterBody(resp.Body, release)
+	return resp, nil
+}
+
+// wrap makes an *Error of what middleware or a foreign transport returned.
+func (k *call) wrap(ctx context.Context, err error) error {
+	var e *Error
+	if errors.As(err, &e) {
+		return err
+	}
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		err = contextError(ctx)
+	}
+	return &Error{
+		Op: "send", Method: k.req.Method, URL: withoutUser(k.req.URL),
+		Attempt: k.rec.attempt, Elapsed: k.rec.since(), Err: err,
+	}
+}
+
+// afterBody calls f once, when the body has ended or is closed.
+func afterBody(body io.ReadCloser, f func()) io.ReadCloser {
+	wrapped := &hookedBody{ReadCloser: body, f: sync.OnceFunc(f)}
+	if w, ok := body.(io.Writer); ok {
+		return struct {
+			*hookedBody
+			io.Writer
+		}{wrapped, w}
+	}
+	return wrapped
+}
+
+type hookedBody struct {
+	io.ReadCloser
+	f func()
+}
+
+func (b *hookedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.f()
+	}
+	return n, err
+}
+
+func (b *hookedBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.f()
+	return err
+}
+
+// Request sends a request and reads the whole body of the answer: see
+// [Response.Bytes] and its sisters. Answers of every status are responses, not
+// errors: see [Response.Err].
+func (c *Client) Request(ctx context.Context, method, url string, opts ...RequestOption) (*Response, error) {
+	k, err := c.newCall(method, url, opts, false)
+	if err != nil {
+		return nil, err
+	}
+	return c.do(ctx, k, true)
+}
+
+// Stream sends a request and returns the response with its body unread: read it to
+// its end or close it.
+func (c *Client) Stream(ctx context.Context, method, url string, opts ...RequestOption) (*Response, error) {
+	k, err := c.newCall(method, url, opts, false)
+	if err != nil {
+		return nil, err
+	}
+	return c.do(ctx, k, false)
+}
+
+// Get sends a GET request and reads the answer: see [Client.Request].
+func (c *Client) Get(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
+	return c.Request(ctx, http.MethodGet, url, opts...)
+}
+
+// Head sends a HEAD request: see [Client.Request].
+func (c *Client) Head(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
+	return c.Request(ctx, http.MethodHead, url, opts...)
+}
+
+// Options sends an OPTIONS request and reads the answer: see [Client.Request].
+func (c *Client) Options(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
+	return c.Request(ctx, http.MethodOptions, url, opts...)
+}
+
+// Post sends a POST request and reads the answer: see [Client.Request]. The body
+// is an option: [WithJSON], [WithForm], [WithReader], …
+func (c *Client) Post(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
+	return c.Request(ctx, http.MethodPost, url, opts...)
+}
+
+// Put sends a PUT request and reads the answer: see [Client.Post].
+func (c *Client) Put(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
+	return c.Request(ctx, http.MethodPut, url, opts...)
+}
+
+// Patch sends a PATCH request and reads the answer: see [Client.Post].
+func (c *Client) Patch(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
+	return c.Request(ctx, http.MethodPatch, url, opts...)
+}
+
+// Delete sends a DELETE request and reads the answer: see [Client.Request].
+func (c *Client) Delete(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
+	return c.Request(ctx, http.MethodDelete, url, opts...)
+}
+
+// BaseURL gives a copy of the base URL, nil if there is none.
+func (c *Client) BaseURL() *url.URL {
+	if c.base == nil {
+		return nil
+	}
+	return c.base.URL()
+}
+
+// Header gives a copy of the default headers.
+func (c *Client) Header() http.Header { return c.own.block.header.Clone() }
+
+// Timeouts gives the timeouts that apply where a request does not say otherwise.
+func (c *Client) Timeouts() Timeouts { return c.timeouts }
+
+// Jar gives the live cookie jar, nil if there is none.
+func (c *Client) Jar() http.CookieJar { return c.cfg.jar }
+
+// Pool gives the session's pool, nil if it sends through a transport of another
+// kind.
+func (c *Client) Pool() *Pool { return c.pool }
+
+// Stats gives a snapshot of the pool.
+func (c *Client) Stats() PoolStats {
+	if c.pool == nil {
+		return PoolStats{}
+	}
+	return c.pool.Stats()
+}
+
+// String shows the base URL and the pool: <Client https://api.example.com/ [2
+// active, 1 idle]>. It bears no secrets.
+func (c *Client) String() string {
+	s := "<Client"
+	if c.base != nil {
+		u := c.base.URL()
+		s += " " + u.Scheme + "://" + u.Host + u.EscapedPath()
+	}
+	switch {
+	case c.closed.Load():
+		s += " [closed]"
+	case c.pool != nil:
+		s += " " + c.pool.gauges()
+	}
+	return s + ">"
+}
+
+// GoString is String, so that %#v shows no secrets either.
+func (c *Client) GoString() string { return c.String() }
+
+// Close ends the session: later calls fail with ErrClientClosed. If the pool is
+// its own, calls that wait for a connection fail too, idle connections are closed
+// now and those in use when their response ends. A derived session closes only
+// what it made itself. Closing again does nothing.
+func (c *Client) Close() error {
+	if c.closed.Swap(true) {
+		return nil
+	}
+	var errs []error
+	for _, f := range slices.Backward(c.cfg.onClose) {
+		errs = append(errs, f())
+	}
+	if c.owns {
+		errs = append(errs, c.pool.Close())
+	}
+	return errors.Join(errs...)
+}

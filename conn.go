@@ -1,0 +1,200 @@
+package parley
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"runtime"
+	"sync"
+	"time"
+	"weak"
+
+	"github.com/seed-0474a412/parley/internal/connpool"
+	"github.com/seed-0474a412/parley/internal/dial"
+	"github.com/seed-0474a412/parley/internal/sock"
+)
+
+// Dialer makes network connections; a *net.Dialer is one. It must be safe for
+// concurrent use. The connections that it gives are checked before they are used
+// again if they implement [syscall.Conn].
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// DialerFunc is a function as a [Dialer].
+type DialerFunc func(ctx context.Context, network, address string) (net.Conn, error)
+
+// DialContext calls f.
+func (f DialerFunc) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return f(ctx, network, address)
+}
+
+// dialerBox gives a dialer an identity that can be compared, whatever its type.
+type dialerBox struct{ Dialer }
+
+// connKey is everything that makes two connections different. A connection never
+// serves a request with another key.
+type connKey struct {
+	https      bool
+	host, port string
+	tls        *tls.Config // the pool's clone
+	dialer     *dialerBox
+}
+
+func (k connKey) scheme() string {
+	if k.https {
+		return "https"
+	}
+	return "http"
+}
+
+func (k connKey) address() string { return net.JoinHostPort(k.host, k.port) }
+
+func (k connKey) origin() string { return k.scheme() + "://" + k.address() }
+
+type entry = connpool.Entry[connKey, *conn]
+
+// conn is one connection. It belongs to the pool or to one exchange.
+type conn struct {
+	sock  *sock.Conn
+	rw    net.Conn // sock, or TLS over it
+	tls   *tls.Conn
+	state *tls.ConnectionState
+	times dial.Times
+	// cancel is sock.Cancel, made once. It is what the end of a context calls, so
+	// that nothing of a response is held by a context.
+	cancel func()
+}
+
+// Capacity is one: HTTP/1.1 answers one request at a time.
+func (c *conn) Capacity() int { return 1 }
+
+// close ends the connection. A polite close tells a TLS peer that nothing was cut
+// off; it is for idle connections, whose peer takes those few bytes at once.
+func (c *conn) close(polite bool) {
+	if polite && c.tls != nil {
+		c.tls.Close()
+		return
+	}
+	c.sock.Close()
+}
+
+// probe looks whether an idle connection can be used.
+func (c *conn) probe() sock.State {
+	if c.tls != nil {
+		return c.sock.ProbeThrough(c.tls)
+	}
+	return c.sock.Probe()
+}
+
+// unprobedIdle is how long a connection that cannot be asked may have been idle to
+// carry a request that cannot be sent again.
+const unprobedIdle = time.Second
+
+// checkConn is connpool's Check.
+func checkConn(c *conn, idle time.Duration, strict bool) (bool, connpool.Reason) {
+	switch c.probe() {
+	case sock.Quiet:
+		return true, 0
+	case sock.Gone:
+		return false, connpool.ReasonPeerClosed
+	case sock.Chatty:
+		return false, connpool.ReasonUnexpected
+	}
+	if strict && idle > unprobedIdle {
+		return false, connpool.ReasonUnverifiable
+	}
+	return true, 0
+}
+
+// dialConn is connpool's Dial.
+func dialConn(ctx context.Context, key connKey) (*conn, error) {
+	c := &conn{}
+	nc, err := dial.TCP(ctx, key.dialer, key.address(), &c.times)
+	if err != nil {
+		return nil, connectError(ctx, err)
+	}
+	c.sock = sock.New(nc)
+	c.rw = c.sock
+	c.cancel = c.sock.Cancel
+	if key.https {
+		tc, err := dial.TLS(ctx, c.sock, key.tls, key.host, &c.times)
+		if err != nil {
+			return nil, tlsError(ctx, err)
+		}
+		state := tc.ConnectionState()
+		c.tls, c.rw, c.state = tc, tc, &state
+	}
+	return c, nil
+}
+
+// connectError gives a failure of the dialer its kind.
+func connectError(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		var ne net.Error
+		if errors.As(err, &ne) && ne.Timeout() {
+			return because(ErrConnectTimeout, err)
+		}
+		return because(ErrConnect, err)
+	}
+	return dialEnded(ctx, err)
+}
+
+// dialEnded says why a dial was given up: its limit, or the end of the pool.
+func dialEnded(ctx context.Context, err error) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return because(ErrConnectTimeout, err)
+	}
+	return because(ErrClientClosed, err)
+}
+
+func tlsError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return dialEnded(ctx, err)
+	}
+	return because(ErrTLS, err)
+}
+
+// tlsConfigs keeps the clone of each configuration that was met, so that the same
+// pointer means the same key. It holds none of the originals.
+type tlsConfigs struct {
+	mu     sync.Mutex
+	clones map[weak.Pointer[tls.Config]]*tls.Config
+	plain  *tls.Config
+}
+
+func newTLSConfigs() *tlsConfigs {
+	return &tlsConfigs{
+		clones: make(map[weak.Pointer[tls.Config]]*tls.Config),
+		plain:  prepareTLS(&tls.Config{}),
+	}
+}
+
+// of gives the clone of cfg; nil means the defaults.
+func (t *tlsConfigs) of(cfg *tls.Config) *tls.Config {
+	if cfg == nil {
+		return t.plain
+	}
+	w := weak.Make(cfg)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if clone := t.clones[w]; clone != nil {
+		return clone
+	}
+	clone := prepareTLS(cfg)
+	t.clones[w] = clone
+	runtime.AddCleanup(cfg, func(w weak.Pointer[tls.Config]) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		delete(t.clones, w)
+	}, w)
+	return clone
+}
+
+// prepareTLS clones cfg for connections that speak HTTP/1.1 (RFC 7301).
+func prepareTLS(cfg *tls.Config) *tls.Config {
+	clone := cfg.Clone()
+	clone.NextProtos = []string{"http/1.1"}
+	return clone
+}

@@ -1,0 +1,519 @@
+package parley
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-0474a412/parley/internal/connpool"
+	"github.com/seed-0474a412/parley/internal/h1"
+	"github.com/seed-0474a412/parley/internal/sock"
+	"github.com/seed-0474a412/parley/internal/urls"
+)
+
+const (
+	// maxInline is the largest body that the caller's goroutine writes together
+	// with the head. It fits the peer's receive buffer, so that a peer which answers
+	// without reading cannot block it.
+	maxInline = 64 << 10
+	// maxJoined is up to which size head and body are one buffer.
+	maxJoined = 4 << 10
+	// maxDrain is how many raw bytes of an unread body are worth reading to keep
+	// its connection, and drainWait for how long.
+	maxDrain  = 2 << 10
+	drainWait = 50 * time.Millisecond
+	// lastWords is how long an answer is waited for after a write failed.
+	lastWords = time.Second
+)
+
+// buffers are what an exchange needs while it is in flight, and no longer.
+type buffers struct {
+	out  []byte
+	br   *bufio.Reader
+	head h1.ResponseHead
+	req  h1.RequestHead
+}
+
+var bufferPool = sync.Pool{New: func() any {
+	return &buffers{out: make([]byte, 0, maxJoined), br: bufio.NewReaderSize(nil, 4<<10)}
+}}
+
+func (b *buffers) free() {
+	b.br.Reset(nil)
+	b.head, b.req = h1.ResponseHead{}, h1.RequestHead{}
+	if cap(b.out) > 16<<10 {
+		b.out = make([]byte, 0, maxJoined)
+	}
+	b.out = b.out[:0]
+	bufferPool.Put(b)
+}
+
+// exchange is one request and its response on a connection. It is the response's
+// Body, so that a response costs one allocation.
+type exchange struct {
+	resp  Response
+	pool  *Pool
+	req   *Request
+	rec   *record
+	ctx   context.Context
+	limit Timeouts
+
+	// mu is held by whoever reads the body or ends the exchange.
+	mu      sync.Mutex
+	closing atomic.Bool
+	ended   bool  // the connection is no longer this exchange's
+	err     error // what later reads get
+
+	entry   *entry
+	loan    sock.Loan
+	stop    func() bool // ends the watch over ctx; nil: not watched
+	buf     *buffers
+	began   bool // a byte of the response was read
+	body    h1.Body
+	up      *upload
+	cleanup runtime.Cleanup
+	watched bool // cleanup is set
+}
+
+// Send sends a request on a connection of its origin, waiting for one as the limits
+// demand, and returns the response with its body unread. See [Transport].
+func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
+	x := &exchange{pool: p, req: req, rec: req.rec, ctx: ctx}
+	if x.rec == nil {
+		x.rec = &record{start: time.Now()}
+	}
+	x.limit = req.Timeouts.over(defaultTimeouts)
+	if err := checkRequest(req); err != nil {
+		return nil, x.fail(PhaseRequest, NotSent, err)
+	}
+	plan, err := x.plan()
+	if err != nil {
+		return nil, x.fail(PhaseRequest, NotSent, err)
+	}
+	again := req.Body == nil || req.Body.Replayable()
+	want := connpool.Want{
+		Wait:    x.limit.Pool,
+		Connect: x.limit.Connect,
+		Strict:  !again || !idempotent(req.Method),
+	}
+	key := p.keyOf(req)
+	e, got, err := p.conns.Acquire(ctx, key, want)
+	for {
+		if err != nil {
+			x.buf.free()
+			return nil, x.failAcquire(key, got, err)
+		}
+		x.note(e, got)
+		failure := x.run(e, plan)
+		if failure == nil {
+			return &x.resp, nil
+		}
+		// A reused connection that fails before the first byte of an answer was
+		// most likely closed by the peer for being idle.
+		stale := got.Reused && !x.began && failure.broken
+		if !stale || !again || !idempotent(req.Method) && x.conn().sock.Written() > 0 {
+			x.end(failure.reason)
+			return nil, failure.err
+		}
+		x.letGo(false)
+		p.replays.Add(1)
+		e, got, err = p.conns.Replace(ctx, e, connpool.ReasonReplaced, want)
+		if err == nil {
+			got.Reused = false
+		}
+	}
+}
+
+func (x *exchange) conn() *conn { return x.entry.Conn }
+
+// note writes down how the connection was come by.
+func (x *exchange) note(e *entry, got connpool.Got) {
+	x.entry, x.began = e, false
+	x.rec.attempt++
+	x.rec.waited = x.rec.since()
+	x.rec.reused = got.Reused
+	if !got.Reused {
+		x.rec.dial = e.Conn.times
+	}
+}
+
+// failure is why an exchange did not lead to a response.
+type failure struct {
+	err    *Error
+	reason connpool.Reason
+	broken bool // the connection failed, not a limit, the caller or HTTP
+}
+
+// run sends the request on a connection and reads the head of the answer. On
+// failure the connection is still the exchange's.
+func (x *exchange) run(e *entry, p *plan) *failure {
+	c := e.Conn
+	x.loan = c.sock.Begin()
+	x.stop = nil
+	if x.ctx.Done() != nil {
+		x.stop = context.AfterFunc(x.ctx, c.cancel)
+	}
+	c.sock.WriteWithin(x.limit.Write)
+	x.buf.br.Reset((*wire)(x))
+	if f := x.send(p); f != nil {
+		return f
+	}
+	if f := x.readHead(); f != nil {
+		return f
+	}
+	x.respond()
+	return nil
+}
+
+// send writes the request, or starts what writes it.
+func (x *exchange) send(p *plan) *failure {
+	c := x.conn()
+	x.up = nil
+	if !p.inline {
+		up, err := x.startUpload(p)
+		if err != nil {
+			x.buf.head.KeepAlive = true // nothing was done with the connection
+			return &failure{err: x.fail(PhaseRequest, NotSent, err)}
+		}
+		x.up = up
+		return nil
+	}
+	data := p.data
+	out := x.buf.out
+	if n := min(len(data), maxJoined-len(out)); n > 0 {
+		out = append(out, data[:n]...)
+		data = data[n:]
+	}
+	_, err := c.rw.Write(out)
+	if err == nil && len(data) > 0 {
+		_, err = c.rw.Write(data)
+	}
+	if err != nil {
+		return x.writeFailed(err)
+	}
+	x.rec.written = x.rec.since()
+	x.waitForHead()
+	return nil
+}
+
+// waitForHead sets the limit for the response's head, counted from now.
+func (x *exchange) waitForHead() {
+	if x.limit.Response > 0 {
+		x.conn().sock.ReadBy(sock.Now() + x.limit.Response)
+	}
+}
+
+// writeFailed looks whether the peer said something before it stopped reading:
+// that is the answer then. Else the failure stands.
+func (x *exchange) writeFailed(err error) *failure {
+	if broken(err) {
+		x.conn().sock.ReadBy(sock.Now() + lastWords)
+		if x.readHead() == nil {
+			x.buf.head.KeepAlive = false
+			return nil
+		}
+	}
+	return x.failWrite(err)
+}
+
+func (x *exchange) failWrite(err error) *failure {
+	sent := MaybeSent
+	if x.conn().sock.Written() == 0 {
+		sent = NotSent
+	}
+	f := &failure{reason: connpool.ReasonError, broken: broken(err)}
+	f.err = x.failIO(PhaseWrite, sent, err)
+	return f
+}
+
+// broken tells a failing connection from limits, cancellation and malformed data.
+func broken(err error) bool {
+	var malformed *h1.ParseError
+	var source *sourceError
+	return !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, sock.ErrCancelled) &&
+		!errors.Is(err, sock.ErrInterrupted) && !errors.As(err, &malformed) && !errors.As(err, &source)
+}
+
+// readHead reads heads until the final one. It does nothing if that was read
+// already.
+func (x *exchange) readHead() *failure {
+	h := &x.buf.head
+	if h.StatusCode != 0 {
+		return nil
+	}
+	err := h1.ReadResponse(x.buf.br, x.req.Method, h1.Limits{}, h, x.on1xx())
+	if err == nil {
+		x.rec.answered = x.rec.since()
+		return nil
+	}
+	h.StatusCode = 0
+	if x.up != nil {
+		// What stopped the upload, if something did, is why there is no answer.
+		if upErr, ended := x.up.result(); ended && upErr != nil {
+			return x.failWrite(upErr)
+		}
+	}
+	sent := MaybeSent
+	switch {
+	case x.began:
+		sent = Answering
+	case x.conn().sock.Written() == 0:
+		sent = NotSent
+	}
+	f := &failure{reason: connpool.ReasonError, broken: broken(err)}
+	f.err = x.failIO(PhaseResponse, sent, err)
+	return f
+}
+
+// on1xx gives what is told of interim answers; nil if nobody wants to know.
+func (x *exchange) on1xx() func(int, http.Header) error {
+	tell, up := x.req.OnInformational, x.up
+	if tell == nil && (up == nil || up.gate == nil) {
+		return nil
+	}
+	return func(status int, header http.Header) error {
+		if status == http.StatusContinue && up != nil {
+			up.open()
+		}
+		if tell != nil {
+			tell(status, header)
+		}
+		return nil
+	}
+}
+
+// wire is the connection as the parser reads it.
+type wire exchange
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.entry.Conn.rw.Read(p)
+	if n > 0 {
+		w.began = true
+	}
+	return n, err
+}
+
+// respond makes the response of the head.
+func (x *exchange) respond() {
+	h := &x.buf.head
+	r := &x.resp
+	r.StatusCode, r.Status, r.Proto = h.StatusCode, h.Status, h.Proto
+	r.Header, r.ContentLength = h.Header, h.ContentLength
+	r.Request, r.rec = x.req, x.rec
+	r.TLS = x.conn().state
+	if x.up != nil {
+		if ended := x.up.answered(h.StatusCode); !ended.IsZero() {
+			x.rec.written = ended.Sub(x.rec.start)
+		}
+	}
+	if h.StatusCode == http.StatusSwitchingProtocols || x.req.Method == http.MethodConnect && h.StatusCode/100 == 2 {
+		x.upgrade()
+		return
+	}
+	c := x.conn()
+	c.sock.ReadWithin(x.limit.Read)
+	x.body.Reset(x.buf.br, h, h1.Limits{})
+	if h.Framing == h1.NoBody || h.Framing == h1.LengthBody && h.ContentLength == 0 {
+		r.Body = http.NoBody
+		x.rec.ended = x.rec.answered
+		x.mu.Lock()
+		x.end(0)
+		x.mu.Unlock()
+		return
+	}
+	r.Body = x
+	if !x.rec.full {
+		x.watch()
+	}
+}
+
+// watch notices a response that is dropped without having been closed.
+func (x *exchange) watch() {
+	x.watched = true
+	p, e, loan, url := x.pool, x.entry, x.loan, urls.Redacted(x.req.URL)
+	x.cleanup = runtime.AddCleanup(x, func(struct{}) {
+		p.leaks.add(url)
+		e.Conn.sock.Interrupt(loan, sock.ErrInterrupted)
+		p.conns.Discard(e, connpool.ReasonError)
+	}, struct{}{})
+}
+
+// Read reads the body.
+func (x *exchange) Read(p []byte) (int, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.ended {
+		return 0, x.err
+	}
+	if len(p) == 0 {
+		return 0, nil
+	}
+	n, err := x.body.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	if err == io.EOF {
+		x.resp.Trailer = x.body.Trailer()
+		x.rec.ended = x.rec.since()
+		x.err = io.EOF
+		x.end(0)
+		return n, io.EOF
+	}
+	if x.closing.Load() {
+		x.err = errBodyClosed
+	} else {
+		x.err = x.failIO(PhaseRead, Answering, err)
+	}
+	x.end(connpool.ReasonError)
+	return n, x.err
+}
+
+// Close ends the exchange: see [Response.Close]. It may be called during a Read,
+// which it ends.
+func (x *exchange) Close() error {
+	first := !x.closing.Swap(true)
+	if !x.mu.TryLock() {
+		if first {
+			x.interrupt()
+		}
+		x.mu.Lock()
+	}
+	defer x.mu.Unlock()
+	if x.ended {
+		if x.err == io.EOF {
+			x.err = errBodyClosed
+		}
+		return nil
+	}
+	reason := connpool.ReasonNotReusable
+	x.conn().sock.ReadBy(sock.Now() + drainWait)
+	if done, err := x.body.Drain(maxDrain); err == nil && done {
+		reason = 0
+	}
+	x.err = errBodyClosed
+	x.end(reason)
+	return nil
+}
+
+// interrupt lets a read that waits return. The loan tells a connection that has
+// meanwhile gone to another exchange.
+func (x *exchange) interrupt() { x.entry.Conn.sock.Interrupt(x.loan, sock.ErrInterrupted) }
+
+// letGo ends everything that goes on for the exchange except its loan of the
+// connection, and reports whether the connection is untouched. complete says that
+// the response has come to its end.
+func (x *exchange) letGo(complete bool) (clean bool) {
+	clean = x.stop == nil || x.stop()
+	x.stop = nil
+	if x.up != nil && !x.up.finish(complete) {
+		clean = false
+		x.interrupt()
+	}
+	return x.conn().sock.End(x.loan) && clean
+}
+
+// end gives the connection back, for reason 0 to be used again if nothing speaks
+// against it. It is called once, with mu held or before anybody else can know x.
+func (x *exchange) end(reason connpool.Reason) {
+	x.ended = true
+	if x.watched {
+		x.cleanup.Stop()
+	}
+	clean := x.letGo(reason == 0)
+	head := &x.buf.head
+	surplus := x.buf.br.Buffered() > 0
+	hint := head.IdleTimeout
+	keep := reason == 0 && clean && head.KeepAlive && !surplus
+	e, b := x.entry, x.buf
+	x.buf = nil
+	x.body = h1.Body{}
+	b.free()
+	switch {
+	case keep:
+		e.LimitIdle(idleLimit(hint))
+		x.pool.conns.Release(e)
+	case reason == 0 && surplus:
+		x.pool.conns.Discard(e, connpool.ReasonUnexpected)
+	case reason == 0:
+		x.pool.conns.Discard(e, connpool.ReasonNotReusable)
+	default:
+		x.pool.conns.Discard(e, reason)
+	}
+}
+
+// idleLimit is how long a connection may be idle whose server says that it waits
+// for hint: less, so that a request does not meet a server about to close.
+func idleLimit(hint time.Duration) time.Duration {
+	if hint <= 0 {
+		return 0
+	}
+	return max(hint-min(hint/4, time.Second), time.Millisecond)
+}
+
+// failAcquire makes the error of a request that got no connection.
+func (x *exchange) failAcquire(key connKey, got connpool.Got, err error) *Error {
+	phase, limit, err := x.pool.acquireError(x.ctx, key, x.limit, got, err)
+	if limit > 0 {
+		x.pool.countTimeout(phase)
+	}
+	e := x.fail(phase, NotSent, err)
+	e.Limit = limit
+	return e
+}
+
+// failIO makes an *Error of a failed read or write.
+func (x *exchange) failIO(phase Phase, sent Sent, err error) *Error {
+	limit := time.Duration(0)
+	var malformed *h1.ParseError
+	var source *sourceError
+	switch {
+	case errors.As(err, &source):
+		err = source.err
+	case errors.Is(err, sock.ErrCancelled):
+		err = contextError(x.ctx)
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		limit, err = x.phaseLimit(phase, err)
+		x.pool.countTimeout(phase)
+	case errors.As(err, &malformed):
+		err = because(ErrRemoteProtocol, err)
+	case phase == PhaseWrite:
+		err = because(ErrWrite, err)
+	case errors.Is(err, io.EOF) || phase == PhaseResponse && errors.Is(err, io.ErrUnexpectedEOF):
+		err = &cause{kind: ErrPeerClosed, detail: "before the response was complete", err: io.ErrUnexpectedEOF}
+	default:
+		err = because(ErrRead, err)
+	}
+	e := x.fail(phase, sent, err)
+	if e.Limit = limit; limit == 0 {
+		var total *totalTimeout
+		if errors.As(err, &total) {
+			e.Limit = total.limit
+		}
+	}
+	return e
+}
+
+func (x *exchange) phaseLimit(phase Phase, err error) (time.Duration, error) {
+	switch phase {
+	case PhaseWrite:
+		return x.limit.Write, timedOut(ErrWriteTimeout, x.limit.Write, err)
+	case PhaseResponse:
+		return x.limit.Response, timedOut(ErrResponseTimeout, x.limit.Response, err)
+	default:
+		return x.limit.Read, timedOut(ErrReadTimeout, x.limit.Read, err)
+	}
+}
+
+func (x *exchange) fail(phase Phase, sent Sent, err error) *Error {
+	return &Error{
+		Op: "send", Method: x.req.Method, URL: withoutUser(x.req.URL), Phase: phase, Sent: sent,
+		Attempt: x.rec.attempt, Elapsed: x.rec.since(), Err: err,
+	}
+}

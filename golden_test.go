@@ -1,0 +1,146 @@
+package parley_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-0474a412/parley/internal/golden"
+)
+
+// goldenFolder holds the recorded cases that belong to this module.
+const goldenFolder = "testdata/golden"
+
+// goldenPace shortens the sleeps and time limits of the cases, all by the same
+// factor.
+const goldenPace = 1.0
+
+// pendingGolden are the features that parley does not have yet. A case that needs
+// one is skipped and counted; take the line out when the feature is there.
+var pendingGolden = []struct {
+	feature string
+	needs   func(*golden.Case) bool
+}{
+	{"redirects", func(c *golden.Case) bool { return c.Topic == "redirects" || c.Redirects() }},
+	{"auth", func(c *golden.Case) bool { return c.Topic == "auth" || c.GivesAuth() }},
+	{"cookies", func(c *golden.Case) bool { return c.Topic == "cookies" || c.GivesCookies() }},
+	{"charset", func(c *golden.Case) bool { return c.Topic == "charset" }},
+	{"links", func(c *golden.Case) bool { return c.Topic == "links" }},
+	{"proxies", func(c *golden.Case) bool { return c.UsesProxy() }},
+	{"multipart", func(c *golden.Case) bool { return c.Sends("files") }},
+	{"content codings", func(c *golden.Case) bool { return !onlyGzip(c.ContentCodings()) }},
+	{"resources", func(c *golden.Case) bool { return c.Client.Trailing != "" || len(c.Client.Append) > 0 }},
+}
+
+// onlyGzip reports whether there is no coding to undo but a single gzip.
+func onlyGzip(codings [][]string) bool {
+	return !slices.ContainsFunc(codings, func(layers []string) bool {
+		return len(layers) > 1 || slices.ContainsFunc(layers, func(layer string) bool {
+			return slices.Contains([]string{"deflate", "br", "zstd", "compress"}, layer)
+		})
+	})
+}
+
+// TestGolden runs the recorded cases of the systems that parley follows, as
+// TestGolden/<topic>/<id>. GOLDEN_DIR names another folder to read them from.
+func TestGolden(t *testing.T) {
+	dir, own := os.Getenv("GOLDEN_DIR"), false
+	if dir == "" {
+		dir, own = goldenFolder, true
+	}
+	authority, err := golden.NewAuthority()
+	require.NoError(t, err)
+	tally := goldenTally{pending: map[string]int{}, rules: map[string]int{}}
+	rules := golden.Rules()
+	total := 0
+	for _, topic := range golden.Topics {
+		cases, err := golden.Load(dir, topic)
+		require.NoError(t, err)
+		total += len(cases)
+		t.Run(topic, func(t *testing.T) {
+			for _, c := range cases {
+				t.Run(c.ID, func(t *testing.T) {
+					t.Parallel()
+					runGolden(t, c, authority, rules, &tally)
+				})
+			}
+		})
+	}
+	t.Log(tally.String())
+	if own && tally.ran() == total { // no case was filtered out
+		for _, rule := range rules {
+			if tally.rules[rule.Name] == 0 {
+				t.Errorf("no case uses the rule %q any more", rule.Name)
+			}
+		}
+	}
+}
+
+func runGolden(t *testing.T, c *golden.Case, authority *golden.Authority, rules []golden.Rule, tally *goldenTally) {
+	for _, p := range pendingGolden {
+		if p.needs(c) {
+			tally.count(func() { tally.pending[p.feature]++ })
+			t.Skip("comes with", p.feature)
+		}
+	}
+	lab := golden.NewLab(c, authority, goldenPace)
+	defer lab.Close()
+	got := driveGolden(t, c, lab, authority)
+	verdict := golden.Judge(c, rules, got)
+	tally.count(func() {
+		for _, rule := range verdict.Rules {
+			tally.rules[rule]++
+		}
+		switch {
+		case len(verdict.Departures) > 0:
+			tally.failed++
+		case len(verdict.Rules) > 0:
+			tally.byRule++
+		default:
+			tally.same++
+		}
+	})
+	if len(verdict.Departures) > 0 {
+		t.Error(verdict.Report(c, got))
+	}
+}
+
+// goldenTally counts what became of the cases.
+type goldenTally struct {
+	mu                   sync.Mutex
+	same, byRule, failed int
+	pending              map[string]int // by feature
+	rules                map[string]int // cases to which a rule applies, by its name
+}
+
+func (g *goldenTally) count(change func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	change()
+}
+
+func (g *goldenTally) ran() int {
+	n := g.same + g.byRule + g.failed
+	for _, pending := range g.pending {
+		n += pending
+	}
+	return n
+}
+
+func (g *goldenTally) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d cases: %d as the systems, %d by rule, %d failed", g.ran(), g.same, g.byRule, g.failed)
+	for _, feature := range slices.Sorted(maps.Keys(g.pending)) {
+		fmt.Fprintf(&b, "\n  %3d come with %s", g.pending[feature], feature)
+	}
+	for _, rule := range slices.Sorted(maps.Keys(g.rules)) {
+		fmt.Fprintf(&b, "\n  %3d by the rule: %s", g.rules[rule], rule)
+	}
+	return b.String()
+}

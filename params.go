@@ -1,0 +1,166 @@
+package parley
+
+import (
+	"encoding"
+	"fmt"
+	"maps"
+	"net/url"
+	"reflect"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/google/go-querystring/query"
+
+	"github.com/seed-0474a412/parley/internal/urls"
+)
+
+// Param is one query parameter or form field.
+type Param = urls.Param
+
+// Params are parameters in the order in which they are to be sent.
+type Params []Param
+
+// QueryStyle says how added parameters write a space.
+type QueryStyle = urls.Style
+
+// The query styles.
+const (
+	QueryPlus    = urls.Plus    // a space as "+", as HTML forms do; the default
+	QueryPercent = urls.Percent // a space as "%20"
+)
+
+// paramsOf flattens what WithParams and WithForm take: Params, url.Values, a map
+// with string keys, or a struct with `url` tags. Maps are sent in the order of
+// their keys. A nil value is left out, a slice repeats its key.
+func paramsOf(v any) ([]Param, error) {
+	switch v := v.(type) {
+	case nil:
+		return nil, nil
+	case Params:
+		return v, nil
+	case url.Values:
+		return fromLists(v), nil
+	case map[string][]string:
+		return fromLists(v), nil
+	case map[string]string:
+		out := make([]Param, 0, len(v))
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			out = append(out, Param{Key: k, Value: v[k]})
+		}
+		return out, nil
+	}
+	rv := reflect.ValueOf(v)
+	for rv.Kind() == reflect.Pointer {
+		if rv.IsNil() {
+			return nil, nil
+		}
+		rv = rv.Elem()
+	}
+	switch {
+	case rv.Kind() == reflect.Struct:
+		values, err := query.Values(v)
+		if err != nil {
+			return nil, fmt.Errorf("%w: parameters from %T: %w", errInvalidOption, v, err)
+		}
+		return fromLists(values), nil
+	case rv.Kind() == reflect.Map && rv.Type().Key().Kind() == reflect.String:
+		return fromMap(rv)
+	}
+	return nil, fmt.Errorf("%w: parameters from %T: give Params, url.Values, a map with string keys or a struct with url tags", errInvalidOption, v)
+}
+
+func fromLists(v map[string][]string) []Param {
+	out := make([]Param, 0, len(v))
+	for _, k := range slices.Sorted(maps.Keys(v)) {
+		for _, s := range v[k] {
+			out = append(out, Param{Key: k, Value: s})
+		}
+	}
+	return out
+}
+
+func fromMap(rv reflect.Value) ([]Param, error) {
+	keys := rv.MapKeys()
+	slices.SortFunc(keys, func(a, b reflect.Value) int {
+		switch {
+		case a.String() < b.String():
+			return -1
+		case a.String() > b.String():
+			return 1
+		}
+		return 0
+	})
+	var out []Param
+	for _, k := range keys {
+		values, err := paramValues(rv.MapIndex(k).Interface())
+		if err != nil {
+			return nil, fmt.Errorf("%w: parameter %q: %w", errInvalidOption, k.String(), err)
+		}
+		for _, s := range values {
+			out = append(out, Param{Key: k.String(), Value: s})
+		}
+	}
+	return out, nil
+}
+
+// paramValues gives the texts of one value: none for nil, several for a slice.
+func paramValues(v any) ([]string, error) {
+	rv := reflect.ValueOf(v)
+	if rv.IsValid() && (rv.Kind() == reflect.Slice || rv.Kind() == reflect.Array) && rv.Type().Elem().Kind() != reflect.Uint8 {
+		var out []string
+		for i := range rv.Len() {
+			s, ok, err := paramText(rv.Index(i).Interface())
+			if err != nil {
+				return nil, err
+			}
+			if ok {
+				out = append(out, s)
+			}
+		}
+		return out, nil
+	}
+	s, ok, err := paramText(v)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return []string{s}, nil
+}
+
+// paramText gives the text of a scalar; ok is false for nil.
+func paramText(v any) (text string, ok bool, err error) {
+	switch v := v.(type) {
+	case nil:
+		return "", false, nil
+	case string:
+		return v, true, nil
+	case []byte:
+		return string(v), true, nil
+	case time.Time:
+		return v.Format(time.RFC3339Nano), true, nil
+	case encoding.TextMarshaler:
+		b, err := v.MarshalText()
+		return string(b), true, err
+	case fmt.Stringer:
+		return v.String(), true, nil
+	}
+	rv := reflect.ValueOf(v)
+	switch rv.Kind() {
+	case reflect.Pointer:
+		if rv.IsNil() {
+			return "", false, nil
+		}
+		return paramText(rv.Elem().Interface())
+	case reflect.String:
+		return rv.String(), true, nil
+	case reflect.Bool:
+		return strconv.FormatBool(rv.Bool()), true, nil
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
+		return strconv.FormatInt(rv.Int(), 10), true, nil
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return strconv.FormatUint(rv.Uint(), 10), true, nil
+	case reflect.Float32, reflect.Float64:
+		return strconv.FormatFloat(rv.Float(), 'g', -1, rv.Type().Bits()), true, nil
+	}
+	return "", false, fmt.Errorf("%T is no single value; flatten it first", v)
+}

@@ -1,0 +1,356 @@
+package parley
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-0474a412/parley/internal/connpool"
+	"github.com/seed-0474a412/parley/internal/urls"
+)
+
+// The limits of a pool that was given none.
+const (
+	DefaultSoftLimit   = 10
+	DefaultHardLimit   = 100
+	DefaultIdleTimeout = 90 * time.Second
+	DefaultSurplusIdle = time.Second
+	DefaultMaxAge      = 10 * time.Minute
+)
+
+// PoolLimits bound a pool. In each field zero means the default and less than zero
+// no limit.
+type PoolLimits struct {
+	// Soft is how many idle connections to an origin are worth keeping. Those above
+	// it, the longest idle ones, linger only for SurplusIdle. Default 10.
+	Soft int
+	// Hard is how many connections to an origin there may be, those being dialled
+	// included. A request that finds them all in use waits its turn, at most
+	// [Timeouts].Pool. Default 100.
+	Hard int
+	// Total is how many connections there may be to all origins together. Before a
+	// request waits for it, the longest idle connection to another origin is
+	// closed. Default: no limit.
+	Total int
+	// IdleTimeout closes a connection that was idle for so long. A server that says
+	// with "Keep-Alive: timeout=" that it waits less shortens it. Default 90 s.
+	IdleTimeout time.Duration
+	// SurplusIdle is the same for idle connections above Soft. Default 1 s.
+	SurplusIdle time.Duration
+	// MaxAge retires a connection of that age once it is free, so that load spreads
+	// over new servers behind one name; up to a tenth earlier, so that connections
+	// made together do not end together. Default 10 min.
+	MaxAge time.Duration
+	// MaxRequests retires a connection after so many requests. Default: no limit.
+	MaxRequests int
+}
+
+// resolve checks the limits and fills in the defaults.
+func (l PoolLimits) resolve() (connpool.Limits, error) {
+	if l.Soft > 0 && l.Hard > 0 && l.Soft > l.Hard {
+		return connpool.Limits{}, failed("PoolLimits: the soft limit %d is above the hard limit %d", l.Soft, l.Hard)
+	}
+	out := connpool.Limits{
+		Soft:        cmp.Or(l.Soft, DefaultSoftLimit),
+		Hard:        cmp.Or(l.Hard, DefaultHardLimit),
+		Total:       l.Total,
+		IdleTimeout: cmp.Or(l.IdleTimeout, DefaultIdleTimeout),
+		SurplusIdle: cmp.Or(l.SurplusIdle, DefaultSurplusIdle),
+		MaxAge:      cmp.Or(l.MaxAge, DefaultMaxAge),
+		MaxRequests: l.MaxRequests,
+	}
+	if out.Hard > 0 {
+		out.Soft = min(out.Soft, out.Hard)
+	}
+	return out, nil
+}
+
+// PoolConfig configures a [Pool]. The zero value means the defaults.
+type PoolConfig struct {
+	Limits PoolLimits
+	// Dialer makes the connections for requests that name none. Default: a
+	// *net.Dialer, which races the addresses of a name (RFC 8305).
+	Dialer Dialer
+}
+
+// Pool is the [Transport] that talks to the network: HTTP/1.1 over TCP and TLS, on
+// connections that are kept for each origin. It is safe for concurrent use.
+type Pool struct {
+	conns   *connpool.Pool[connKey, *conn]
+	dialer  *dialerBox
+	tls     *tlsConfigs
+	replays atomic.Int64
+	ended   [phaseCount]atomic.Int64 // exchanges ended by the timeout of a phase
+	leaks   leakLog
+}
+
+// NewPool makes a pool. It fails for limits that contradict each other.
+func NewPool(cfg PoolConfig) (*Pool, error) {
+	limits, err := cfg.Limits.resolve()
+	if err != nil {
+		return nil, err
+	}
+	if cfg.Dialer == nil {
+		cfg.Dialer = &net.Dialer{}
+	}
+	p := &Pool{dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs()}
+	p.conns = connpool.New(connpool.Config[connKey, *conn]{
+		Dial:   dialConn,
+		Close:  closeConn,
+		Check:  checkConn,
+		Limits: limits,
+	})
+	return p, nil
+}
+
+func closeConn(c *conn, why connpool.Reason) {
+	switch why {
+	case connpool.ReasonError, connpool.ReasonReplaced, connpool.ReasonPeerClosed, connpool.ReasonUnexpected:
+		c.close(false)
+	default:
+		c.close(true)
+	}
+}
+
+// SetLimits changes the limits while the pool is in use. Lower ones take effect as
+// connections become free; waiting requests go on at once where higher ones let
+// them.
+func (p *Pool) SetLimits(l PoolLimits) error {
+	limits, err := l.resolve()
+	if err != nil {
+		return err
+	}
+	p.conns.SetLimits(limits)
+	return nil
+}
+
+// CloseIdle closes all connections that are idle now.
+func (p *Pool) CloseIdle() { p.conns.CloseIdle() }
+
+// Close ends the pool: requests that wait fail with ErrClientClosed, and so do later
+// ones; idle connections are closed now, those in use when their response ends.
+// It always returns nil, and may be called again.
+func (p *Pool) Close() error { return p.conns.Close() }
+
+// keyOf gives the pool key of a request.
+func (p *Pool) keyOf(req *Request) connKey {
+	u := req.URL
+	key := connKey{host: u.Hostname(), port: u.Port(), dialer: req.dialer}
+	if key.dialer == nil {
+		key.dialer = p.dialer
+	}
+	if u.Scheme == "https" {
+		key.https = true
+		key.tls = p.tls.of(req.TLSConfig)
+	}
+	switch {
+	case key.port != "":
+	case key.https:
+		key.port = "443"
+	default:
+		key.port = "80"
+	}
+	return key
+}
+
+// phaseCount is how many timeouts are counted.
+const phaseCount = 5
+
+var countedPhases = [phaseCount]Phase{PhasePool, PhaseConnect, PhaseWrite, PhaseResponse, PhaseRead}
+
+// countTimeout counts an exchange that a phase's timeout ended.
+func (p *Pool) countTimeout(phase Phase) {
+	if i := slices.Index(countedPhases[:], phase); i >= 0 {
+		p.ended[i].Add(1)
+	}
+}
+
+// PoolCounts are the figures that a pool and each of its origins have.
+type PoolCounts struct {
+	// As of now.
+	Active  int // connections in use
+	Idle    int // connections waiting for a request
+	Dialing int // connections being made
+	Waiting int // requests waiting for a connection
+
+	// Since the pool was made; an origin's since it was first used after having
+	// had nothing left.
+	Dials        int64         // connections begun
+	DialErrors   int64         // of these, failed
+	Reuses       int64         // requests that got a connection which had served before
+	Waits        int64         // requests that had to wait for one in use
+	WaitTime     time.Duration // of these, together
+	PoolTimeouts int64         // of these, given up after Timeouts.Pool
+	// Closed counts closed connections by cause, such as "idle timeout", "surplus
+	// idle", "max age", "peer closed while idle", "not reusable", "error".
+	Closed map[string]int64
+}
+
+// PoolStats is a snapshot of a pool.
+type PoolStats struct {
+	PoolCounts
+	Replays  int64            // requests sent again after a reused connection had failed
+	Timeouts map[Phase]int64  // requests ended by a timeout, by phase
+	Leaked   int64            // responses that were never closed, found by the garbage collector
+	Leaks    map[string]int64 // of these, the URLs without query that they came from; at most 64
+	Origins  []OriginStats    // ordered by name
+}
+
+// OriginStats is the row of one origin.
+type OriginStats struct {
+	Origin string // "https://api.example.com:443"
+	PoolCounts
+	// Oldest is since when the longest-used connection has been in use; zero if none is.
+	Oldest time.Time
+}
+
+// Stats takes a snapshot. It takes time in proportion to the number of origins.
+func (p *Pool) Stats() PoolStats {
+	s := p.conns.Stats()
+	out := PoolStats{
+		PoolCounts: countsOf(&s.Gauges, &s.Counters),
+		Replays:    p.replays.Load(),
+		Timeouts:   make(map[Phase]int64),
+		Origins:    make([]OriginStats, 0, len(s.Origins)),
+	}
+	for i, phase := range countedPhases {
+		if n := p.ended[i].Load(); n > 0 {
+			out.Timeouts[phase] = n
+		}
+	}
+	out.Leaked, out.Leaks = p.leaks.read()
+	for i := range s.Origins {
+		o := &s.Origins[i]
+		out.Origins = append(out.Origins, OriginStats{
+			Origin:     o.Key.origin(),
+			PoolCounts: countsOf(&o.Gauges, &o.Counters),
+			Oldest:     o.Oldest,
+		})
+	}
+	slices.SortStableFunc(out.Origins, func(a, b OriginStats) int { return cmp.Compare(a.Origin, b.Origin) })
+	return out
+}
+
+func countsOf(g *connpool.Gauges, c *connpool.Counters) PoolCounts {
+	closed := make(map[string]int64)
+	for why, n := range c.Closed {
+		if n > 0 {
+			closed[connpool.Reason(why).String()] = n
+		}
+	}
+	return PoolCounts{
+		Active: g.Active, Idle: g.Idle, Dialing: g.Dialing, Waiting: g.Waiting,
+		Dials: c.Dials, DialErrors: c.DialErrors, Reuses: c.Reuses,
+		Waits: c.Waits, WaitTime: c.WaitTime, PoolTimeouts: c.WaitTimeouts,
+		Closed: closed,
+	}
+}
+
+// gauges is the pool at a glance: [2 active, 1 idle].
+func (p *Pool) gauges() string {
+	s := p.conns.Stats()
+	out := fmt.Sprintf("[%d active, %d idle", s.Active, s.Idle)
+	if s.Dialing > 0 {
+		out += fmt.Sprintf(", %d dialing", s.Dialing)
+	}
+	if s.Waiting > 0 {
+		out += fmt.Sprintf(", %d waiting", s.Waiting)
+	}
+	return out + "]"
+}
+
+// String shows the pool at a glance: <Pool [2 active, 1 idle]>.
+func (p *Pool) String() string { return "<Pool " + p.gauges() + ">" }
+
+// GoString is String.
+func (p *Pool) GoString() string { return p.String() }
+
+// maxLeakURLs bounds how many URLs of leaked responses are remembered.
+const maxLeakURLs = 64
+
+// leakLog remembers responses that were never closed.
+type leakLog struct {
+	mu    sync.Mutex
+	count int64
+	urls  map[string]int64
+}
+
+func (l *leakLog) add(url string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count++
+	if l.urls == nil {
+		l.urls = make(map[string]int64)
+	}
+	if _, known := l.urls[url]; known || len(l.urls) < maxLeakURLs {
+		l.urls[url]++
+	}
+}
+
+func (l *leakLog) read() (int64, map[string]int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	urls := make(map[string]int64, len(l.urls))
+	for u, n := range l.urls {
+		urls[u] = n
+	}
+	return l.count, urls
+}
+
+// acquireError gives a failure to get a connection its kind and phase.
+func (p *Pool) acquireError(ctx context.Context, key connKey, limit Timeouts, got connpool.Got, err error) (Phase, time.Duration, error) {
+	var wait *connpool.WaitError
+	switch {
+	case errors.As(err, &wait):
+		return PhasePool, limit.Pool, &cause{kind: ErrPoolTimeout, detail: poolState(wait, key)}
+	case errors.Is(err, connpool.ErrClosed):
+		return PhasePool, 0, ErrClientClosed
+	case errors.Is(err, ErrConnectTimeout):
+		return PhaseConnect, limit.Connect, timedOut(ErrConnectTimeout, limit.Connect, unwrapKind(err))
+	case errors.Is(err, ErrConnect), errors.Is(err, ErrTLS), errors.Is(err, ErrClientClosed):
+		return PhaseConnect, 0, err
+	case ctx.Err() != nil && got.Dialing > 0:
+		return PhaseConnect, 0, contextError(ctx)
+	case ctx.Err() != nil:
+		return PhasePool, 0, contextError(ctx)
+	default:
+		return PhaseConnect, 0, because(ErrConnect, err)
+	}
+}
+
+// unwrapKind gives what lies beneath a cause.
+func unwrapKind(err error) error {
+	var c *cause
+	if errors.As(err, &c) {
+		return c.err
+	}
+	return err
+}
+
+// poolState says what a request waited for.
+func poolState(w *connpool.WaitError, key connKey) string {
+	after := fmt.Sprintf("after %v: ", w.Waited.Round(time.Millisecond))
+	if w.Total {
+		return after + fmt.Sprintf("%d of %d connections to all origins in use, %d waiting", w.TotalOpen, w.Limit, w.TotalWaiting)
+	}
+	return after + fmt.Sprintf("%d of %d connections to %s in use, %d waiting", w.Active+w.Dialing, w.Limit, key.address(), w.Waiting)
+}
+
+// checkRequest checks what only a caller's own Request can have wrong.
+func checkRequest(req *Request) error {
+	switch {
+	case req.URL == nil:
+		return errNoURL
+	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
+		return because(ErrUnsupportedProtocol, &urls.SchemeError{Scheme: quoteBad(req.URL.Scheme, 32)})
+	case req.URL.Host == "":
+		return because(ErrInvalidURL, errors.New("the URL has no host"))
+	}
+	return nil
+}

@@ -1,0 +1,316 @@
+package parley
+
+import (
+	"bytes"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"reflect"
+	"strings"
+)
+
+// maxErrorBody is how much of an error's body a StatusError keeps.
+const maxErrorBody = 4 << 10
+
+// maxFirstBuffer bounds what is set aside for a body on the word of its
+// Content-Length alone.
+const maxFirstBuffer = 1 << 20
+
+// Response is the answer to a request.
+//
+// After [Client.Get] and its sisters the body has been read: Bytes, Text, JSON and
+// the others can be called in any order and again, Body reads from memory, and
+// Close is not needed. After [Client.Stream] and Send, Body is the open stream:
+// read it to its end or close the response, so that its connection becomes free.
+//
+// A Response is for one goroutine at a time, but for Close, which may be called
+// during a read and ends it.
+type Response struct {
+	StatusCode int
+	Status     string // "200 OK"
+	Proto      string // "HTTP/1.1"
+	Header     http.Header
+	// Trailer holds the fields that followed the body, once that has been read.
+	Trailer http.Header
+	// ContentLength is the announced length of Body, or -1.
+	ContentLength int64
+	// Uncompressed is set when a Content-Encoding has been decoded; its header and
+	// Content-Length are then gone from Header.
+	Uncompressed bool
+	// Body is never nil. Reading it gives *Error for every failure but io.EOF.
+	Body io.ReadCloser
+	// Request is what was sent; read-only.
+	Request *Request
+	// History holds the answers that led here, oldest first.
+	History []*Response
+	// TLS is nil for a connection without it; read-only.
+	TLS *tls.ConnectionState
+
+	rec     *record
+	content []byte
+	loaded  bool  // content holds the whole body
+	failed  error // reading the body failed with this
+	memory  memoryReader
+}
+
+// memoryReader is Body once the content is in memory.
+type memoryReader struct {
+	left   []byte
+	closed bool
+}
+
+func (m *memoryReader) Read(p []byte) (int, error) {
+	if m.closed {
+		return 0, errBodyClosed
+	}
+	if len(m.left) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, m.left)
+	m.left = m.left[n:]
+	return n, nil
+}
+
+func (m *memoryReader) Close() error {
+	m.closed = true
+	return nil
+}
+
+var errBodyClosed = errors.New("the response has been closed")
+
+// Bytes reads the body to its end, closes it, and gives its content; it must not
+// be changed. A second call gives the same again. A body that was cut short is an
+// error, never a shorter result.
+func (r *Response) Bytes() ([]byte, error) {
+	if r.loaded || r.failed != nil {
+		return r.content, r.failed
+	}
+	content, err := readAll(r.Body, r.ContentLength)
+	closeErr := r.Body.Close()
+	if err == nil && closeErr != nil && !errors.Is(closeErr, errBodyClosed) {
+		err = closeErr
+	}
+	if err != nil {
+		r.failed = err
+		return nil, err
+	}
+	r.setContent(content)
+	return content, nil
+}
+
+func (r *Response) setContent(content []byte) {
+	r.content, r.loaded = content, true
+	r.memory = memoryReader{left: content}
+	r.Body = &r.memory
+}
+
+// readAll reads to the end. size is what was announced, or -1.
+func readAll(r io.Reader, size int64) ([]byte, error) {
+	first := int64(512)
+	if size > 0 {
+		first = min(size, maxFirstBuffer)
+	}
+	b := make([]byte, 0, first)
+	for {
+		if len(b) == cap(b) {
+			if int64(len(b)) == size {
+				// All that was announced is there: look for the end before growing.
+				n, err := r.Read(make([]byte, 1))
+				if n == 0 && err != nil {
+					return b, notEOF(err)
+				}
+				if n == 0 {
+					continue
+				}
+				return nil, fmt.Errorf("%w: more than the announced %d bytes", io.ErrUnexpectedEOF, size)
+			}
+			b = append(b, 0)[:len(b)]
+		}
+		n, err := r.Read(b[len(b):cap(b)])
+		b = b[:len(b)+n]
+		if err != nil {
+			return b, notEOF(err)
+		}
+	}
+}
+
+func notEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// Text gives the body as a string, which is taken to be UTF-8.
+func (r *Response) Text() (string, error) {
+	b, err := r.Bytes()
+	return string(b), err
+}
+
+// JSON decodes the body into v, whatever its content type. A malformed body is
+// ErrDecoding.
+func (r *Response) JSON(v any) error {
+	b, err := r.Bytes()
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(b, v); err != nil {
+		return r.decodeError("JSON", err)
+	}
+	return nil
+}
+
+// XML decodes the body into v, whatever its content type. A malformed body is
+// ErrDecoding.
+func (r *Response) XML(v any) error {
+	b, err := r.Bytes()
+	if err != nil {
+		return err
+	}
+	if err := xml.Unmarshal(b, v); err != nil {
+		return r.decodeError("XML", err)
+	}
+	return nil
+}
+
+// Decode decodes the body into v by its media type: JSON (also +json), XML (also
+// +xml), text into a *string, and anything into a *[]byte. Without a content type
+// JSON is tried.
+func (r *Response) Decode(v any) error {
+	switch v := v.(type) {
+	case *[]byte:
+		b, err := r.Bytes()
+		*v = bytes.Clone(b)
+		return err
+	case *string:
+		s, err := r.Text()
+		*v = s
+		return err
+	}
+	media := mediaType(r.Header.Get("Content-Type"))
+	switch {
+	case media == "", media == "application/json", media == "text/json", strings.HasSuffix(media, "+json"):
+		return r.JSON(v)
+	case media == "application/xml", media == "text/xml", strings.HasSuffix(media, "+xml"):
+		return r.XML(v)
+	}
+	if _, err := r.Bytes(); err != nil {
+		return err
+	}
+	return r.decodeError("", fmt.Errorf("no decoder for %q into %T", quoteBad(media, 64), v))
+}
+
+// mediaType gives the type without parameters, in lower case.
+func mediaType(contentType string) string {
+	if media, _, err := mime.ParseMediaType(contentType); err == nil {
+		return media
+	}
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(media))
+}
+
+func (r *Response) decodeError(format string, err error) error {
+	return r.fail("decode", PhaseDecode, &cause{kind: ErrDecoding, detail: strings.TrimSpace(format), err: err})
+}
+
+// fail makes an error about the response.
+func (r *Response) fail(op string, phase Phase, err error) *Error {
+	e := &Error{Op: op, Phase: phase, Sent: Answering, Err: err}
+	if r.Request != nil {
+		e.Method, e.URL = r.Request.Method, withoutUser(r.Request.URL)
+	}
+	if r.rec != nil {
+		e.Attempt, e.Elapsed = r.rec.attempt, r.rec.since()
+	}
+	return e
+}
+
+// OK reports whether the status is below 400.
+func (r *Response) OK() bool { return r.StatusCode < 400 }
+
+// Err gives a *[StatusError] for a 4xx or 5xx answer and nil for all others. For a
+// streamed response it reads up to 4 KiB of the body, which stay readable.
+func (r *Response) Err() error {
+	if r.OK() {
+		return nil
+	}
+	e := &StatusError{StatusCode: r.StatusCode, Status: r.Status, Header: r.Header.Clone()}
+	if r.Request != nil {
+		e.Method, e.URL = r.Request.Method, withoutUser(r.Request.URL)
+	}
+	if r.loaded {
+		e.Body = bytes.Clone(r.content[:min(len(r.content), maxErrorBody)])
+		return e
+	}
+	head, err := io.ReadAll(io.LimitReader(r.Body, maxErrorBody))
+	if err == nil && len(head) < maxErrorBody {
+		err = io.EOF
+	}
+	e.Body = bytes.Clone(head)
+	r.Body = &prefixed{head: head, err: err, rest: r.Body}
+	return e
+}
+
+// prefixed gives back bytes that were read ahead, then the error that ended the
+// reading, if one did, or the rest.
+type prefixed struct {
+	head []byte
+	err  error
+	rest io.ReadCloser
+}
+
+func (p *prefixed) Read(b []byte) (int, error) {
+	if len(p.head) > 0 {
+		n := copy(b, p.head)
+		p.head = p.head[n:]
+		return n, nil
+	}
+	if p.err != nil {
+		return 0, p.err
+	}
+	return p.rest.Read(b)
+}
+
+func (p *prefixed) Close() error { return p.rest.Close() }
+
+// Timing tells how long the parts of the call took.
+func (r *Response) Timing() Timing { return r.rec.timing() }
+
+// Close ends the response. What is left of a body is read if it is no more than
+// 2 KiB, so that the connection can be used again; else the connection is closed.
+// Closing again does nothing.
+func (r *Response) Close() error { return r.Body.Close() }
+
+// As gives the decoded body of a response, for use around a call:
+//
+//	user, err := parley.As[User](client.Get(ctx, "users/1"))
+//
+// It returns err if there is one, then what [Response.Err] says, then decodes by
+// media type ([Response.Decode]), and closes the response. An answer without content
+// (204, 205, HEAD) gives the zero value.
+func As[T any](resp *Response, err error) (T, error) {
+	var v T
+	if err != nil {
+		return v, err
+	}
+	defer resp.Close()
+	if err := resp.Err(); err != nil {
+		return v, err
+	}
+	if resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusResetContent ||
+		resp.Request != nil && resp.Request.Method == http.MethodHead {
+		return v, nil
+	}
+	// A pointer type is decoded into a new value, so that a body of another type
+	// than JSON works for it too.
+	if t := reflect.TypeFor[T](); t.Kind() == reflect.Pointer {
+		v = reflect.New(t.Elem()).Interface().(T)
+		return v, resp.Decode(v)
+	}
+	return v, resp.Decode(&v)
+}
