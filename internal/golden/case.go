@@ -72,8 +72,8 @@ type Timeout struct {
 	Connect, Read, Write, Pool *time.Duration
 }
 
-// Body is what a call sends. Kinds names the fields of the case that were given, "json" also for a null, which the
-// systems take as no body.
+// Body is what a call sends. Kinds names the fields of the case that were given, in its order, "json" also for a null,
+// which the systems take as no body.
 type Body struct {
 	Kinds   []string
 	JSON    any    // see Value
@@ -222,6 +222,10 @@ func (c *Call) UnmarshalJSON(data []byte) error {
 
 // UnmarshalJSON reads the body fields of a request.
 func (b *Body) UnmarshalJSON(data []byte) error {
+	call, err := decodeValue(data)
+	if err != nil {
+		return err
+	}
 	var given map[string]json.RawMessage
 	if err := json.Unmarshal(data, &given); err != nil {
 		return err
@@ -234,18 +238,20 @@ func (b *Body) UnmarshalJSON(data []byte) error {
 		"json": &value, "json_special": &b.Special, "form": &b.Form, "content": &content, "content_b64": &encoded,
 		"content_repeat": &repeat, "text": &b.Text, "chunks": &b.Chunks, "file": &b.File, "files": &b.Files,
 	}
-	for kind, target := range targets {
-		raw, ok := given[kind]
+	fields, ok := call.(Object)
+	if !ok {
+		return errors.New("a request is an object")
+	}
+	for _, field := range fields {
+		target, ok := targets[field.Name]
 		if !ok {
 			continue
 		}
-		b.Kinds = append(b.Kinds, kind)
-		if err := json.Unmarshal(raw, target); err != nil {
-			return fmt.Errorf("%s: %w", kind, err)
+		b.Kinds = append(b.Kinds, field.Name)
+		if err := json.Unmarshal(given[field.Name], target); err != nil {
+			return fmt.Errorf("%s: %w", field.Name, err)
 		}
 	}
-	slices.Sort(b.Kinds)
-	var err error
 	switch {
 	case b.Is("json"):
 		b.JSON, err = decodeValue(given["json"])

@@ -138,7 +138,7 @@ func (d *diff) sent(want, got Sent) {
 	if want.Incomplete != got.Incomplete {
 		d.add("incomplete", want.Incomplete, got.Incomplete)
 	}
-	if isJSON(want) && isJSON(got) {
+	if d.c.Sends("json") || d.c.Sends("json_special") {
 		if !sameJSON(want.Body, got.Body) {
 			d.add("JSON body", want.Body, got.Body)
 		}
@@ -210,12 +210,6 @@ func (f *Failure) String() string {
 		return "no error"
 	}
 	return fmt.Sprintf("%v (%s)", f.Kinds, f.Text)
-}
-
-func isJSON(s Sent) bool {
-	kind, _, _ := strings.Cut(s.header("Content-Type"), ";")
-	kind = strings.ToLower(strings.TrimSpace(kind))
-	return kind == "application/json" || strings.HasSuffix(kind, "+json")
 }
 
 // sameJSON compares two JSON texts up to spacing, escapes and the writing of numbers. The order of members counts.

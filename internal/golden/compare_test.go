@@ -30,7 +30,11 @@ func TestTheComparisonFindsWhatTheRecorderFound(t *testing.T) {
 		departures := c.Compare(c.Seen["httpx"], requests)
 		if c.Agree {
 			require.Empty(t, departures, "%s/%s", c.Topic, c.ID)
-		} else if c.Seen["httpx"].Replies[0].URL == requests.Replies[0].URL { // an empty path is "/" (RFC 3986, section 6.2.3)
+			continue
+		}
+		// The recorder also tells "" from "/" as the path of a reply (RFC 3986, section 6.2.3), and spacing in a JSON body
+		// that is not marked as JSON.
+		if c.Seen["httpx"].Replies[0].URL == requests.Replies[0].URL && !c.Sends("json") {
 			require.NotEmpty(t, departures, "%s/%s", c.Topic, c.ID)
 		}
 	}

@@ -99,7 +99,7 @@ func bodyRules() []Rule {
 			Reason: "it is what browsers send for a form without fields, and servers that look at the type can parse it",
 			When: func(c *Case) bool {
 				call := c.Calls[len(c.Calls)-1]
-				return call.Body.Is("form") && len(flatten(call.Body.Form.List)) == 0 && !hasField(call.Headers, "Content-Type")
+				return call.Body.Is("form") && len(call.Body.Form.List) == 0 && !hasField(call.Headers, "Content-Type")
 			},
 			Then: expectType,
 		}, {
