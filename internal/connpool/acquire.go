@@ -2,6 +2,7 @@ package connpool
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 )
 
@@ -25,6 +26,39 @@ func (p *Pool[K, C]) Acquire(ctx context.Context, key K, want Want) (*Entry[K, C
 			return p.acquire(ctx, o, want)
 		}
 		o.mu.Unlock()
+	}
+}
+
+// Origin is a handle that saves Acquire the search for its key. It is good for as long as the pool is.
+type Origin[K comparable, C Conn] struct {
+	pool *Pool[K, C]
+	key  K
+	last atomic.Pointer[origin[K, C]] // the one that was found last
+}
+
+// Origin makes a handle for key. It costs nothing but its memory, and keeps nothing in the pool.
+func (p *Pool[K, C]) Origin(key K) *Origin[K, C] { return &Origin[K, C]{pool: p, key: key} }
+
+// Acquire is Pool.Acquire for the key of the handle.
+func (h *Origin[K, C]) Acquire(ctx context.Context, want Want) (*Entry[K, C], Got, error) {
+	if ctx.Err() != nil {
+		return nil, Got{}, contextError(ctx)
+	}
+	for {
+		o := h.last.Load()
+		if o == nil {
+			var err error
+			if o, err = h.pool.lookup(h.key); err != nil {
+				return nil, Got{}, err
+			}
+			h.last.Store(o)
+		}
+		o.mu.Lock()
+		if !o.dead {
+			return h.pool.acquire(ctx, o, want)
+		}
+		o.mu.Unlock()
+		h.last.CompareAndSwap(o, nil)
 	}
 }
 

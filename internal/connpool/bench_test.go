@@ -14,21 +14,26 @@ type benchKey struct {
 	family                    int
 }
 
-type benchConn struct{ n int }
+type benchConn struct{ id int }
 
 func (*benchConn) Capacity() int { return 1 }
 
 func benchPool(l Limits) *Pool[benchKey, *benchConn] {
 	return New(Config[benchKey, *benchConn]{
-		Dial:   func(context.Context, benchKey) (*benchConn, error) { return new(benchConn), nil },
+		Dial:   func(context.Context, benchKey) (*benchConn, error) { return &benchConn{id: 1}, nil },
 		Close:  func(*benchConn, Reason) {},
 		Check:  func(*benchConn, time.Duration, bool) (bool, Reason) { return true, 0 },
 		Limits: l,
 	})
 }
 
+var setting int
+
 func keyOf(i int) benchKey {
-	return benchKey{scheme: "https", host: "api" + strconv.Itoa(i) + ".example.com", port: "443"}
+	return benchKey{
+		scheme: "https", host: "api" + strconv.Itoa(i) + ".example.com", port: "443", proxy: "http://proxy:3128",
+		tls: &setting, dialer: &setting, family: 4,
+	}
 }
 
 var benchLimits = Limits{
@@ -73,6 +78,20 @@ func BenchmarkLoan(b *testing.B) {
 	}
 }
 
+func BenchmarkLoanByHandle(b *testing.B) {
+	p := benchPool(benchLimits)
+	defer p.Close()
+	origin := p.Origin(keyOf(0))
+	b.ReportAllocs()
+	for b.Loop() {
+		e, _, err := origin.Acquire(context.Background(), Want{Wait: 5 * time.Second, Connect: 5 * time.Second})
+		if err != nil {
+			b.Fatal(err)
+		}
+		p.Release(e)
+	}
+}
+
 func BenchmarkLoanParallel(b *testing.B) {
 	for _, c := range []struct {
 		name          string
@@ -84,23 +103,20 @@ func BenchmarkLoanParallel(b *testing.B) {
 		b.Run(c.name, func(b *testing.B) {
 			p := benchPool(benchLimits)
 			defer p.Close()
+			keys := make([]benchKey, c.origins)
+			for i := range keys {
+				keys[i] = keyOf(i)
+			}
 			b.ReportAllocs()
 			b.SetParallelism(c.each)
 			b.RunParallel(func(pb *testing.PB) {
 				for i := 0; pb.Next(); i++ {
-					loan(b, p, keyOf2[i%c.origins])
+					loan(b, p, keys[i%c.origins])
 				}
 			})
 		})
 	}
 }
-
-var keyOf2 = func() (keys [64]benchKey) {
-	for i := range keys {
-		keys[i] = keyOf(i)
-	}
-	return
-}()
 
 // BenchmarkHandOver is a pool at its limit: every connection goes from hand to hand.
 func BenchmarkHandOver(b *testing.B) {
@@ -108,11 +124,12 @@ func BenchmarkHandOver(b *testing.B) {
 	limits.Hard = 2
 	p := benchPool(limits)
 	defer p.Close()
+	key := keyOf(0)
 	b.ReportAllocs()
 	b.SetParallelism(32)
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			loan(b, p, keyOf2[0])
+			loan(b, p, key)
 		}
 	})
 }

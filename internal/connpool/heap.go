@@ -29,8 +29,6 @@ func (h *originHeap[K, C]) min() *origin[K, C] {
 
 func (h *originHeap[K, C]) key(o *origin[K, C]) int64 { return o.places[h.kind].key }
 
-func (h *originHeap[K, C]) has(o *origin[K, C]) bool { return o.places[h.kind].at != 0 }
-
 // set puts o into the heap, or moves it, under key.
 func (h *originHeap[K, C]) set(o *origin[K, C], key int64) {
 	pl := &o.places[h.kind]

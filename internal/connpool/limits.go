@@ -47,12 +47,15 @@ func (o *origin[K, C]) limitLocked(now instant, wk *work[K, C]) {
 		o.closeLocked(e, ReasonLimits, wk)
 	}
 	o.expireLocked(now, wk)
-	o.settleLocked(now, wk)
 	if l.Total > 0 {
 		o.rankLocked(o.idle.back())
-	} else if o.ranked {
+		o.needLocked(l, wk) // and rebalance serves the origins in the order of their waiters
+		return
+	}
+	if o.ranked {
 		o.rankLocked(nil)
 	}
+	o.settleLocked(now, wk)
 }
 
 // CloseIdle closes the connections that are idle now.
