@@ -304,7 +304,7 @@ func (c *Client) merge(req *Request) (*Request, error) {
 		p = &c.foreign
 	}
 	for name, values := range p.block.header {
-		if _, given := out.Header[name]; !given && !slices.Contains(req.removed, name) {
+		if _, given := out.Header[name]; !given && !slices.Contains(req.omitted().headers, name) {
 			out.Header[name] = values[:len(values):len(values)]
 			if name == "Accept-Encoding" {
 				out.decode = p.decode
@@ -318,8 +318,8 @@ func (c *Client) merge(req *Request) (*Request, error) {
 	if !out.foreign {
 		s := &c.cfg.settings
 		out.addParams(s.paramsFor(out), s.style)
-		cookies := s.cookiesFor(slices.Concat(out.uncookies, cookieNames(out.Header["Cookie"])))
-		out.addCookies(cookies)
+		own := cookieNames(out.Header["Cookie"])
+		out.addCookies(slices.DeleteFunc(slices.Clone(s.cookiesFor(out)), func(p Param) bool { return slices.Contains(own, p.Key) }))
 	}
 	return out, nil
 }
@@ -402,7 +402,7 @@ func (k *call) wrap(ctx context.Context, err error) error {
 	}
 	return &Error{
 		Op: "send", Method: k.req.Method, URL: withoutUser(k.req.URL),
-		Attempt: k.rec.attempt, Elapsed: k.rec.since(), Err: err,
+		Attempt: int(k.rec.attempt), Elapsed: k.rec.since(), Err: err,
 	}
 }
 

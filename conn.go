@@ -61,7 +61,7 @@ type conn struct {
 	rw    net.Conn // sock, or TLS over it
 	tls   *tls.Conn
 	state *tls.ConnectionState
-	times dial.Times
+	times *dial.Times
 	// cancel is sock.Cancel, made once. It is what the end of a context calls, so
 	// that nothing of a response is held by a context.
 	cancel func()
@@ -110,8 +110,8 @@ func checkConn(c *conn, idle time.Duration, strict bool) (bool, connpool.Reason)
 
 // dialConn is connpool's Dial.
 func dialConn(ctx context.Context, key connKey) (*conn, error) {
-	c := &conn{}
-	nc, err := dial.TCP(ctx, key.dialer, key.address(), &c.times)
+	c := &conn{times: new(dial.Times)}
+	nc, err := dial.TCP(ctx, key.dialer, key.address(), c.times)
 	if err != nil {
 		return nil, connectError(ctx, err)
 	}
@@ -119,7 +119,7 @@ func dialConn(ctx context.Context, key connKey) (*conn, error) {
 	c.rw = c.sock
 	c.cancel = c.sock.Cancel
 	if key.https {
-		tc, err := dial.TLS(ctx, c.sock, key.tls, key.host, &c.times)
+		tc, err := dial.TLS(ctx, c.sock, key.tls, key.host, c.times)
 		if err != nil {
 			return nil, tlsError(ctx, err)
 		}

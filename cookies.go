@@ -71,10 +71,10 @@ func (l cookieLayer) Send(ctx context.Context, req *Request) (*Response, error) 
 // withCookies joins the jar's cookies to those that the request has; of the same
 // name the request's own is sent.
 func withCookies(req *Request, cookies []*http.Cookie) *Request {
-	own := cookieNames(req.Header["Cookie"])
+	own, omitted := cookieNames(req.Header["Cookie"]), req.omitted().cookies
 	add := make([]Param, 0, len(cookies))
 	for _, c := range cookies {
-		if !slices.Contains(req.uncookies, c.Name) && !slices.Contains(own, c.Name) {
+		if !slices.Contains(omitted, c.Name) && !slices.Contains(own, c.Name) {
 			value := c.Value
 			if c.Quoted {
 				value = `"` + value + `"`

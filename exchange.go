@@ -39,6 +39,7 @@ type buffers struct {
 	br   *bufio.Reader
 	head h1.ResponseHead
 	req  h1.RequestHead
+	body h1.Body
 }
 
 var bufferPool = sync.Pool{New: func() any {
@@ -47,7 +48,7 @@ var bufferPool = sync.Pool{New: func() any {
 
 func (b *buffers) free() {
 	b.br.Reset(nil)
-	b.head, b.req = h1.ResponseHead{}, h1.RequestHead{}
+	b.head, b.req, b.body = h1.ResponseHead{}, h1.RequestHead{}, h1.Body{}
 	if cap(b.out) > 16<<10 {
 		b.out = make([]byte, 0, maxJoined)
 	}
@@ -63,23 +64,21 @@ type exchange struct {
 	req   *Request
 	rec   *record
 	ctx   context.Context
-	limit Timeouts
+	limit *Timeouts // nothing left to inherit
 
 	// mu is held by whoever reads the body or ends the exchange.
 	mu      sync.Mutex
 	closing atomic.Bool
+	loan    sock.Loan
 	ended   bool  // the connection is no longer this exchange's
+	began   bool  // a byte of the response was read
 	err     error // what later reads get
 
 	entry   *entry
-	loan    sock.Loan
 	stop    func() bool // ends the watch over ctx; nil: not watched
 	buf     *buffers
-	began   bool // a byte of the response was read
-	body    h1.Body
 	up      *upload
-	cleanup runtime.Cleanup
-	watched bool // cleanup is set
+	cleanup *runtime.Cleanup // nil: the response is not watched
 }
 
 // Send sends a request on a connection of its origin, waiting for one as the limits
@@ -89,7 +88,10 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	if x.rec == nil {
 		x.rec = &record{start: time.Now()}
 	}
-	x.limit = req.Timeouts.over(defaultTimeouts)
+	if x.limit = &req.Timeouts; !x.limit.complete() {
+		limit := req.Timeouts.over(defaultTimeouts)
+		x.limit = &limit
+	}
 	if err := checkRequest(req); err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
@@ -111,7 +113,7 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 			return nil, x.failAcquire(key, got, err)
 		}
 		x.note(e, got)
-		failure := x.run(e, plan)
+		failure := x.run(e, &plan)
 		if failure == nil {
 			return &x.resp, nil
 		}
@@ -319,7 +321,7 @@ func (x *exchange) respond() {
 	}
 	c := x.conn()
 	c.sock.ReadWithin(x.limit.Read)
-	x.body.Reset(x.buf.br, h, h1.Limits{})
+	x.buf.body.Reset(x.buf.br, h, h1.Limits{})
 	if h.Framing == h1.NoBody || h.Framing == h1.LengthBody && h.ContentLength == 0 {
 		r.Body = http.NoBody
 		x.rec.ended = x.rec.answered
@@ -336,13 +338,13 @@ func (x *exchange) respond() {
 
 // watch notices a response that is dropped without having been closed.
 func (x *exchange) watch() {
-	x.watched = true
 	p, e, loan, url := x.pool, x.entry, x.loan, urls.Redacted(x.req.URL)
-	x.cleanup = runtime.AddCleanup(x, func(struct{}) {
+	cleanup := runtime.AddCleanup(x, func(struct{}) {
 		p.leaks.add(url)
 		e.Conn.sock.Interrupt(loan, sock.ErrInterrupted)
 		p.conns.Discard(e, connpool.ReasonError)
 	}, struct{}{})
+	x.cleanup = &cleanup
 }
 
 // Read reads the body.
@@ -355,12 +357,12 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
-	n, err := x.body.Read(p)
+	n, err := x.buf.body.Read(p)
 	if err == nil {
 		return n, nil
 	}
 	if err == io.EOF {
-		x.resp.Trailer = x.body.Trailer()
+		x.resp.Trailer = x.buf.body.Trailer()
 		x.rec.ended = x.rec.since()
 		x.err = io.EOF
 		x.end(0)
@@ -394,7 +396,7 @@ func (x *exchange) Close() error {
 	}
 	reason := connpool.ReasonNotReusable
 	x.conn().sock.ReadBy(sock.Now() + drainWait)
-	if done, err := x.body.Drain(maxDrain); err == nil && done {
+	if done, err := x.buf.body.Drain(maxDrain); err == nil && done {
 		reason = 0
 	}
 	x.err = errBodyClosed
@@ -423,7 +425,7 @@ func (x *exchange) letGo(complete bool) (clean bool) {
 // against it. It is called once, with mu held or before anybody else can know x.
 func (x *exchange) end(reason connpool.Reason) {
 	x.ended = true
-	if x.watched {
+	if x.cleanup != nil {
 		x.cleanup.Stop()
 	}
 	clean := x.letGo(reason == 0)
@@ -433,7 +435,6 @@ func (x *exchange) end(reason connpool.Reason) {
 	keep := reason == 0 && clean && head.KeepAlive && !surplus
 	e, b := x.entry, x.buf
 	x.buf = nil
-	x.body = h1.Body{}
 	b.free()
 	switch {
 	case keep:
@@ -459,7 +460,7 @@ func idleLimit(hint time.Duration) time.Duration {
 
 // failAcquire makes the error of a request that got no connection.
 func (x *exchange) failAcquire(key connKey, got connpool.Got, err error) *Error {
-	phase, limit, err := x.pool.acquireError(x.ctx, key, x.limit, got, err)
+	phase, limit, err := x.pool.acquireError(x.ctx, key, *x.limit, got, err)
 	if limit > 0 {
 		x.pool.countTimeout(phase)
 	}
@@ -514,6 +515,6 @@ func (x *exchange) phaseLimit(phase Phase, err error) (time.Duration, error) {
 func (x *exchange) fail(phase Phase, sent Sent, err error) *Error {
 	return &Error{
 		Op: "send", Method: x.req.Method, URL: withoutUser(x.req.URL), Phase: phase, Sent: sent,
-		Attempt: x.rec.attempt, Elapsed: x.rec.since(), Err: err,
+		Attempt: int(x.rec.attempt), Elapsed: x.rec.since(), Err: err,
 	}
 }

@@ -24,10 +24,9 @@ type plan struct {
 
 // plan works out the framing, and checks and encodes the head: nothing of a
 // malformed request is ever written.
-func (x *exchange) plan() (*plan, error) {
+func (x *exchange) plan() (p plan, err error) {
 	req := x.req
 	x.buf = bufferPool.Get().(*buffers)
-	p := &plan{}
 	h := &x.buf.req
 	*h = h1.RequestHead{Method: req.Method, Target: req.Target, Host: req.Host, Order: req.HeaderOrder}
 	if b := req.block; b != nil && sameMap(b.header, req.Header) {
@@ -35,7 +34,7 @@ func (x *exchange) plan() (*plan, error) {
 	} else {
 		h.Header = req.Header
 	}
-	err := p.frame(req, h)
+	err = p.frame(req, h)
 	if err == nil {
 		p.address(req, h)
 		x.buf.out, err = h1.AppendRequestHead(x.buf.out[:0], h)
@@ -43,7 +42,7 @@ func (x *exchange) plan() (*plan, error) {
 	if err != nil {
 		x.buf.free()
 		x.buf = nil
-		return nil, because(ErrInvalidHeader, err)
+		return p, because(ErrInvalidHeader, err)
 	}
 	return p, nil
 }

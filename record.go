@@ -10,10 +10,10 @@ import (
 // timing and its errors, is read from here.
 type record struct {
 	start   time.Time
+	attempt int32
 	full    bool // the body is read to its end inside the stack
-	attempt int
 	reused  bool
-	dial    dial.Times
+	dial    *dial.Times // of a connection made for the call
 
 	// Since start; zero for what was not reached.
 	waited   time.Duration // until a connection was there
@@ -42,7 +42,11 @@ func (r *record) timing() Timing {
 	if r == nil {
 		return Timing{}
 	}
-	dialled := r.dial.DNS + r.dial.Connect + r.dial.TLS
+	d := dial.Times{}
+	if r.dial != nil {
+		d = *r.dial
+	}
+	dialled := d.DNS + d.Connect + d.TLS
 	since := func(a, b time.Duration) time.Duration { return max(a-b, 0) }
 	written := r.written
 	if written == 0 || written > r.answered {
@@ -51,15 +55,15 @@ func (r *record) timing() Timing {
 	return Timing{
 		Start:    r.start,
 		Pool:     since(r.waited, dialled),
-		DNS:      r.dial.DNS,
-		Connect:  r.dial.Connect,
-		TLS:      r.dial.TLS,
+		DNS:      d.DNS,
+		Connect:  d.Connect,
+		TLS:      d.TLS,
 		Write:    since(written, r.waited),
 		Response: since(r.answered, written),
 		Read:     since(r.ended, r.answered),
 		Total:    max(r.ended, r.answered),
 		Reused:   r.reused,
-		Attempt:  r.attempt,
+		Attempt:  int(r.attempt),
 	}
 }
 

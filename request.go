@@ -52,13 +52,11 @@ type Request struct {
 	attrs        *attribute
 	block        *headerBlock // encoded form of Header, valid while Header is the block's own
 	rec          *record
-	removed      []string // header names that a session must not add
-	unparams     []string // query parameters that a session must not add
-	uncookies    []string // cookies that a session must not add
-	merged       bool     // a session has merged its values in
-	foreign      bool     // goes to an origin that the session's values must not go to
-	decode       bool     // Accept-Encoding is parley's own: answers are decoded
-	rawResponses bool     // WithDecompression(false)
+	without      *omissions // nil: none
+	merged       bool       // a session has merged its values in
+	foreign      bool       // goes to an origin that the session's values must not go to
+	decode       bool       // Accept-Encoding is parley's own: answers are decoded
+	rawResponses bool       // WithDecompression(false)
 }
 
 // Trailer is a header field that follows the body. Value is called once the body
@@ -66,6 +64,30 @@ type Request struct {
 type Trailer struct {
 	Name  string
 	Value func() string
+}
+
+// omissions are names that a session must not add to a request. They are not
+// changed once they are a request's.
+type omissions struct{ headers, params, cookies []string }
+
+// omit adds names to those that a session must not add.
+func (r *Request) omit(headers, params, cookies []string) {
+	if len(headers)+len(params)+len(cookies) == 0 {
+		return
+	}
+	old := r.omitted()
+	r.without = &omissions{
+		headers: slices.Concat(old.headers, headers),
+		params:  slices.Concat(old.params, params),
+		cookies: slices.Concat(old.cookies, cookies),
+	}
+}
+
+func (r *Request) omitted() omissions {
+	if r.without == nil {
+		return omissions{}
+	}
+	return *r.without
 }
 
 // headerBlock is a header with its encoded form, made once for a session.
@@ -156,27 +178,25 @@ func (r *Request) apply(rc *requestConfig, session *settings) error {
 	s := &rc.settings
 	for _, name := range s.removed {
 		delete(r.Header, name)
-		r.removed = append(slices.Clip(r.removed), name)
 	}
+	r.omit(s.removed, s.removedParams, s.removedCookie)
 	maps.Copy(r.Header, s.header)
 	if v := s.header["Accept-Encoding"]; v != nil || slices.Contains(s.removed, "Accept-Encoding") {
 		r.decode = false
 	}
 	if len(s.removedParams) > 0 {
 		r.URL.RawQuery = urls.RemoveKeys(r.URL.RawQuery, s.removedParams...)
-		r.unparams = slices.Concat(r.unparams, s.removedParams)
 	}
 	params, cookies, style := s.params, s.cookies, s.style
 	if session != nil {
 		params = urls.MergeParams(session.paramsFor(r), params)
-		cookies = urls.MergeParams(session.cookiesFor(s.removedCookie), cookies)
+		cookies = urls.MergeParams(session.cookiesFor(r), cookies)
 		if !s.styled {
 			style = session.style
 		}
 	}
 	r.addParams(params, style)
 	r.addCookies(cookies)
-	r.uncookies = slices.Concat(r.uncookies, s.removedCookie)
 	r.applyScalars(s)
 	r.attrs = joinAttributes(s.attrs, r.attrs)
 	return r.applyOwn(rc)
@@ -185,8 +205,9 @@ func (r *Request) apply(rc *requestConfig, session *settings) error {
 // paramsFor gives the session's parameters for a request: those whose key the URL
 // does not have already and that were not removed.
 func (s *settings) paramsFor(r *Request) []Param {
+	omitted := r.omitted().params
 	drop := func(p Param) bool {
-		return slices.Contains(r.unparams, p.Key) || r.URL.RawQuery != "" && urls.HasKey(r.URL.RawQuery, p.Key)
+		return slices.Contains(omitted, p.Key) || r.URL.RawQuery != "" && urls.HasKey(r.URL.RawQuery, p.Key)
 	}
 	if !slices.ContainsFunc(s.params, drop) {
 		return s.params
@@ -194,12 +215,14 @@ func (s *settings) paramsFor(r *Request) []Param {
 	return slices.DeleteFunc(slices.Clone(s.params), drop)
 }
 
-// cookiesFor gives the session's option cookies without those removed.
-func (s *settings) cookiesFor(removed []string) []Param {
-	if len(s.cookies) == 0 || len(removed) == 0 {
+// cookiesFor gives the session's option cookies for a request, without those that
+// were removed.
+func (s *settings) cookiesFor(r *Request) []Param {
+	omitted := r.omitted().cookies
+	if len(s.cookies) == 0 || len(omitted) == 0 {
 		return s.cookies
 	}
-	return slices.DeleteFunc(slices.Clone(s.cookies), func(p Param) bool { return slices.Contains(removed, p.Key) })
+	return slices.DeleteFunc(slices.Clone(s.cookies), func(p Param) bool { return slices.Contains(omitted, p.Key) })
 }
 
 // applyScalars takes over those settings where the later word simply wins.
@@ -240,7 +263,7 @@ func (r *Request) setRaw(raw bool) {
 func (r *Request) applyOwn(rc *requestConfig) error {
 	if rc.body != nil {
 		r.Body = rc.body
-		if typ := rc.body.ContentType(); typ != "" && rc.header["Content-Type"] == nil && !slices.Contains(r.removed, "Content-Type") {
+		if typ := rc.body.ContentType(); typ != "" && rc.header["Content-Type"] == nil && !slices.Contains(r.omitted().headers, "Content-Type") {
 			if err := h1.CheckField("Content-Type", typ); err != nil {
 				return because(ErrInvalidHeader, err)
 			}

@@ -39,9 +39,6 @@ type Response struct {
 	Trailer http.Header
 	// ContentLength is the announced length of Body, or -1.
 	ContentLength int64
-	// Uncompressed is set when a Content-Encoding has been decoded; its header and
-	// Content-Length are then gone from Header.
-	Uncompressed bool
 	// Body is never nil. Reading it gives *Error for every failure but io.EOF.
 	Body io.ReadCloser
 	// Request is what was sent; read-only.
@@ -50,34 +47,37 @@ type Response struct {
 	History []*Response
 	// TLS is nil for a connection without it; read-only.
 	TLS *tls.ConnectionState
+	// Uncompressed is set when a Content-Encoding has been decoded; its header and
+	// Content-Length are then gone from Header.
+	Uncompressed bool
 
+	loaded  bool // content holds the whole body
 	rec     *record
 	content []byte
-	loaded  bool  // content holds the whole body
 	failed  error // reading the body failed with this
 	memory  memoryReader
 }
 
 // memoryReader is Body once the content is in memory.
 type memoryReader struct {
-	left   []byte
-	closed bool
+	resp *Response
+	at   int // less than 0: closed
 }
 
 func (m *memoryReader) Read(p []byte) (int, error) {
-	if m.closed {
+	if m.at < 0 {
 		return 0, errBodyClosed
 	}
-	if len(m.left) == 0 {
+	if m.at == len(m.resp.content) {
 		return 0, io.EOF
 	}
-	n := copy(p, m.left)
-	m.left = m.left[n:]
+	n := copy(p, m.resp.content[m.at:])
+	m.at += n
 	return n, nil
 }
 
 func (m *memoryReader) Close() error {
-	m.closed = true
+	m.at = -1
 	return nil
 }
 
@@ -105,7 +105,7 @@ func (r *Response) Bytes() ([]byte, error) {
 
 func (r *Response) setContent(content []byte) {
 	r.content, r.loaded = content, true
-	r.memory = memoryReader{left: content}
+	r.memory = memoryReader{resp: r}
 	r.Body = &r.memory
 }
 
@@ -225,7 +225,7 @@ func (r *Response) fail(op string, phase Phase, err error) *Error {
 		e.Method, e.URL = r.Request.Method, withoutUser(r.Request.URL)
 	}
 	if r.rec != nil {
-		e.Attempt, e.Elapsed = r.rec.attempt, r.rec.since()
+		e.Attempt, e.Elapsed = int(r.rec.attempt), r.rec.since()
 	}
 	return e
 }

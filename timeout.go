@@ -56,6 +56,11 @@ var defaultTimeouts = Timeouts{
 	Total:    NoTimeout,
 }
 
+// complete reports whether nothing is left to inherit.
+func (t *Timeouts) complete() bool {
+	return t.Pool != 0 && t.Connect != 0 && t.Write != 0 && t.Response != 0 && t.Read != 0 && t.Total != 0
+}
+
 // over fills what t leaves open from base.
 func (t Timeouts) over(base Timeouts) Timeouts {
 	pick := func(a, b time.Duration) time.Duration {
