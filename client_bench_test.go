@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/seed-0474a412/parley"
 )
@@ -110,5 +111,48 @@ func BenchmarkNewRequest(b *testing.B) {
 		if _, err := c.NewRequest("GET", "/things/1", parley.WithHeader("X-Request-Id", "1")); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// cannedConn answers every write at once, from memory.
+type cannedConn struct {
+	net.Conn
+	answer []byte
+	left   []byte
+}
+
+func (c *cannedConn) Write(p []byte) (int, error) {
+	c.left = c.answer
+	return len(p), nil
+}
+
+func (c *cannedConn) Read(p []byte) (int, error) {
+	n := copy(p, c.left)
+	c.left = c.left[n:]
+	return n, nil
+}
+
+func (c *cannedConn) Close() error                     { return nil }
+func (c *cannedConn) SetDeadline(time.Time) error      { return nil }
+func (c *cannedConn) SetReadDeadline(time.Time) error  { return nil }
+func (c *cannedConn) SetWriteDeadline(time.Time) error { return nil }
+
+// BenchmarkOverhead is a small GET without a network: what parley itself costs.
+func BenchmarkOverhead(b *testing.B) {
+	body := strings.Repeat("x", 1024)
+	answer := []byte("HTTP/1.1 200 OK\r\nDate: Sat, 01 Jan 2028 00:00:00 GMT\r\nContent-Type: application/json\r\n" +
+		"Cache-Control: no-cache\r\nEtag: \"33a64df5\"\r\nVary: Accept-Encoding\r\nServer: bench\r\n" +
+		"Content-Length: 1024\r\n\r\n" + body)
+	c, err := parley.New(parley.WithBaseURL("http://api.example.com/v1"),
+		parley.WithDialer(parley.DialerFunc(func(context.Context, string, string) (net.Conn, error) {
+			return &cannedConn{answer: answer}, nil
+		})))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer c.Close()
+	b.ReportAllocs()
+	for b.Loop() {
+		get(b, context.Background(), c)
 	}
 }
