@@ -80,48 +80,53 @@ func (b *Body) readLength(p []byte) (int, error) {
 	return n, b.cut(err)
 }
 
-func (b *Body) readChunked(p []byte) (n int, err error) {
-	for {
-		if b.chunks.phase == inData {
-			if n == len(p) || n > 0 && b.br.Buffered() == 0 {
-				return n, nil
-			}
-			m, err := b.br.Read(p[n : n+int(min(int64(len(p)-n), b.left))])
-			n += m
-			b.tookData(m)
-			if err != nil || m == 0 {
-				return n, b.cut(err)
-			}
-			continue
-		}
+func (b *Body) readChunked(p []byte) (int, error) {
+	for len(p) > 0 {
 		if b.br.Buffered() == 0 {
-			if n > 0 || len(p) == 0 {
-				return n, nil
+			room := int(min(int64(len(p)), b.left))
+			if b.chunks.phase == inData && room >= b.br.Size() {
+				n, err := b.br.Read(p[:room]) // past the buffer
+				b.tookData(n)
+				return n, b.cut(err)
 			}
 			if _, err := b.br.Peek(1); err != nil {
 				return 0, b.cut(err)
 			}
 		}
-		if _, err := b.readFraming(b.br.Buffered()); err != nil {
+		if n, err := b.readBuffered(p); n > 0 || err != nil {
 			return n, err
 		}
 	}
+	return 0, nil
 }
 
-// tookData counts n bytes of a chunk as read.
-func (b *Body) tookData(n int) {
-	b.left -= int64(n)
-	if b.left == 0 {
-		b.chunks.phase = dataCR
+// readBuffered takes in what is buffered, framing and as much data as fits p,
+// and returns how much data there was.
+func (b *Body) readBuffered(p []byte) (n int, err error) {
+	in, _ := b.br.Peek(b.br.Buffered()) // cannot fail
+	used := 0
+	for used < len(in) && err == nil {
+		var m int
+		if b.chunks.phase == inData {
+			m = copy(p[n:], in[used:used+int(min(int64(len(in)-used), b.left))])
+			if m == 0 {
+				break // no room
+			}
+			n += m
+			b.tookData(m)
+		} else {
+			m, err = b.feed(in[used:])
+		}
+		used += m
 	}
+	discardBuffered(b.br, used)
+	return n, err
 }
 
-// readFraming takes in up to limit buffered bytes of chunk framing, and returns
-// how many there were. Its error stays; at the end of the body it is io.EOF.
-func (b *Body) readFraming(limit int) (int, error) {
-	p, _ := b.br.Peek(limit) // buffered, cannot fail
-	n, err := b.chunks.feed(p)
-	discardBuffered(b.br, n)
+// feed takes in framing and returns how many bytes of in that were. Its error
+// lasts; at the end of the body it is io.EOF.
+func (b *Body) feed(in []byte) (n int, err error) {
+	n, err = b.chunks.feed(in)
 	switch {
 	case err != nil:
 		b.err = err
@@ -132,6 +137,14 @@ func (b *Body) readFraming(limit int) (int, error) {
 		b.left = b.chunks.size
 	}
 	return n, b.err
+}
+
+// tookData counts n bytes of a chunk as read.
+func (b *Body) tookData(n int) {
+	b.left -= int64(n)
+	if b.left == 0 {
+		b.chunks.phase = dataCR
+	}
 }
 
 // cut makes an end of the connection within the body a lasting error.
@@ -167,8 +180,11 @@ func (b *Body) Drain(limit int) (bool, error) {
 			discardBuffered(b.br, n)
 			b.dropped(n)
 		} else {
+			in, _ := b.br.Peek(n) // buffered, cannot fail
 			var err error
-			if n, err = b.readFraming(n); err != nil && err != io.EOF {
+			n, err = b.feed(in)
+			discardBuffered(b.br, n)
+			if err != nil && err != io.EOF {
 				return false, err
 			}
 		}

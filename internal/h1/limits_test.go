@@ -36,6 +36,11 @@ func TestTheDefaultLimits(t *testing.T) {
 	require.Equal(t, Limits{HeadBytes: 1, HeaderCount: 2, Informational: 3}, Limits{1, 2, 3}.orDefaults())
 }
 
+func TestErrorsOfLimitsNameTheLimit(t *testing.T) {
+	_, err := parse(bufio.NewReader(strings.NewReader(response("A: b\r\nA: b\r\n"))), "GET", Limits{HeaderCount: 1})
+	require.EqualError(t, err, "number of header lines over 1")
+}
+
 func TestS079_InformationalAnswersAreBounded(t *testing.T) {
 	const early = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
 	final := response("Content-Length: 0\r\n")

@@ -103,6 +103,7 @@ func TestTargetHasOneOfFourForms(t *testing.T) {
 		{"GET", "http://a.test:x/", "a.test"}, {"GET", "h_p://a.test/", "a.test"}, {"GET", "http://a.test/", ""},
 		{"CONNECT", "a.test", "a.test"}, {"CONNECT", "a.test:", "a.test"}, {"CONNECT", "/", "a.test"}, {"CONNECT", "*", "a.test"},
 		{"CONNECT", ":443", "a.test"}, {"CONNECT", "a.test:443/", "a.test"}, {"CONNECT", "a.test:65536", "a.test"}, {"CONNECT", "a.test:1", ""},
+		{"GET", "", "a.test"}, {"CONNECT", "", "a.test"},
 	} {
 		refused(t, RequestHead{Method: tt.method, Target: tt.target, Host: tt.host})
 	}
