@@ -1,0 +1,71 @@
+package main
+
+import "fmt"
+
+// scenarioKind says which loop a scenario runs.
+type scenarioKind string
+
+const (
+	kindGet      scenarioKind = "get"      // GET of a 1 KB body, read to its end
+	kindPost     scenarioKind = "post"     // POST of 1 KB of JSON
+	kindDownload scenarioKind = "download" // a large body read as a stream
+	kindUpload   scenarioKind = "upload"   // a large body sent as a stream
+	kindIdle     scenarioKind = "idle"     // what idle connections hold
+	kindOrigins  scenarioKind = "origins"  // GET in turn from many names, one connection each
+)
+
+// originWorkers is the concurrency of the origins scenarios, the same for any
+// number of names, so that the number of names is all that differs between them.
+const originWorkers = 8
+
+// scenario is one row of the matrix. It travels to the client's process as JSON.
+type scenario struct {
+	Name        string       `json:"name"`
+	Kind        scenarioKind `json:"kind"`
+	Concurrency int          `json:"concurrency"` // workers, each with one request at a time
+	Size        int64        `json:"size"`        // bytes of a streamed body
+	Conns       int          `json:"conns"`       // connections to hold open: idle connections, or names
+	PerCallCtx  bool         `json:"per_call_ctx"`
+	what        string       // for the report
+}
+
+func (s scenario) title() string { return s.Name }
+
+// streamed tells the scenarios whose rate is shown as bytes rather than requests.
+func (s scenario) streamed() bool { return s.Kind == kindDownload || s.Kind == kindUpload }
+
+// connections is the most connections that a client has open at one time.
+func (s scenario) connections() int { return max(s.Concurrency, s.Conns) }
+
+// runs tells whether the scenario means anything for the client: the raw loop
+// and fasthttp take no context, so a context for each call is no question there.
+func (s scenario) runs(k clientKind) bool { return !s.PerCallCtx || k.takesContext }
+
+// allScenarios lists the matrix; quick keeps every kind and shrinks the sizes.
+func allScenarios(quick bool) []scenario {
+	size, idle, origins := int64(64<<20), 4000, []int{10, 100, 1000, 10000}
+	if quick {
+		size, idle, origins = 1<<20, 100, []int{10, 100}
+	}
+	list := []scenario{
+		{Name: "get-1", Kind: kindGet, Concurrency: 1, what: "GET of 1 KB, one at a time"},
+		{Name: "get-16", Kind: kindGet, Concurrency: 16, what: "GET of 1 KB, 16 at once"},
+		{Name: "get-128", Kind: kindGet, Concurrency: 128, what: "GET of 1 KB, 128 at once"},
+		{Name: "get-ctx-16", Kind: kindGet, Concurrency: 16, PerCallCtx: true,
+			what: "GET of 1 KB, 16 at once, each call with a context of its own that can be cancelled"},
+		{Name: "post-16", Kind: kindPost, Concurrency: 16, what: "POST of 1 KB of JSON, 16 at once"},
+		{Name: "download", Kind: kindDownload, Concurrency: 1, Size: size,
+			what: fmt.Sprintf("download of %d MiB, read as a stream", size>>20)},
+		{Name: "upload", Kind: kindUpload, Concurrency: 1, Size: size,
+			what: fmt.Sprintf("upload of %d MiB from a reader", size>>20)},
+		{Name: "idle-" + fmt.Sprint(idle), Kind: kindIdle, Concurrency: idle, Conns: idle,
+			what: fmt.Sprintf("%s idle connections to one origin", grouped(float64(idle)))},
+	}
+	for _, n := range origins {
+		list = append(list, scenario{
+			Name: "origins-" + fmt.Sprint(n), Kind: kindOrigins, Concurrency: originWorkers, Conns: n,
+			what: fmt.Sprintf("GET of 1 KB from %s names in turn, %d at once, all connected before", grouped(float64(n)), originWorkers),
+		})
+	}
+	return list
+}
