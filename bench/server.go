@@ -240,8 +240,8 @@ func write(c net.Conn, p []byte) bool {
 	return err == nil
 }
 
-// counts asks the server how many connections are open and how many it has
-// accepted so far, without the one that asks.
+// counts is how many connections the server has open and how many it has accepted
+// so far, without the one that asks.
 type counts struct{ open, accepted int64 }
 
 // countConn is a connection of the harness's own, opened before anything is
