@@ -1,2 +1,65 @@
 // Package parley is an HTTP client built around the session.
+//
+// A [Client] is a session: it owns a pool of connections, a cookie jar, a base
+// URL, default headers and parameters, and timeouts. Make one for a program, or
+// one for each API it talks to, keep it, and use it from any number of goroutines.
+//
+//	client, err := parley.New(
+//		parley.WithBaseURL("https://api.example.com/v1"),
+//		parley.WithHeader("X-Api-Key", key),
+//	)
+//	if err != nil {
+//		return err
+//	}
+//	defer client.Close()
+//
+//	user, err := parley.As[User](client.Get(ctx, "users/{id}", parley.WithPath("id", id)))
+//
+// # Requests
+//
+// [Client.Get], [Client.Post] and their sisters send a request and read the whole
+// answer, so that its connection is free again when they return. [Client.Stream]
+// returns as soon as the head of the answer has come and leaves the body to be
+// read, by [Response.Lines], [Response.Chunks] or [Response].Body. What a request
+// needs beyond method and URL is said by options: [WithQuery], [WithHeader],
+// [WithJSON], [WithForm], [WithReader], [WithTimeout]. Most of them may be given to
+// [New] as well, for every request of the session; the request's word wins, and the
+// options that begin with Without take a session's value away again.
+//
+// A relative URL is joined to the base URL, whose path is a prefix: with the base
+// above, "users", "/users" and "./users" all mean https://api.example.com/v1/users.
+// An absolute URL is used as it is; to another origin the session's parameters,
+// cookies and headers do not go along, but for a few that are harmless
+// ([WithTrustedOrigins]).
+//
+// [Client.NewRequest] makes a [Request] to look at, change and send later, once or
+// many times, with [Client.Send] or, many at once, [Client.Gather].
+//
+// # Responses
+//
+// A [Response] of any status is a response and not an error; [Response.Err] turns a
+// 4xx or 5xx into a *[StatusError], and [As] does so by itself. After Get and its
+// sisters [Response.Bytes], [Response.Text], [Response.JSON] and [Response.Decode]
+// can be called in any order and again.
+//
+// # Errors
+//
+// Every failed call returns an *[Error] that names the method, the URL without its
+// secrets, the [Phase] in which it failed and, where a timeout passed, its limit. Its
+// kind is found with errors.Is: [ErrTimeout] and the others listed there. Its field
+// Sent says whether the server can have seen the request, which is what decides
+// whether it may be sent again.
+//
+// # Limits
+//
+// Everything has a bound by default: see [Timeouts] for time, [PoolLimits] for
+// connections, and [WithMaxBodyBytes] for memory, which has none unless it is set.
+// [Client.Stats] shows what the pool is doing.
+//
+// # Underneath
+//
+// A session is a stack of [Transport] values, each around the next, with a [Pool] at
+// the bottom. [Middleware] can be put around the whole ([WithMiddleware]) or next to
+// the network ([WithNetworkMiddleware]), and the bottom can be another transport
+// ([WithTransport]).
 package parley
