@@ -53,12 +53,12 @@ type Conn struct {
 	one     [1]byte
 
 	written atomic.Int64 // bytes written since Begin
+	refuses atomic.Bool  // the connection takes no deadlines: watch closes it instead
 
 	mu      sync.Mutex
 	loan    Loan
 	stopped error // set: deadlines lie in the past and are not moved any more
 	muted   error // set: the same for writing alone
-	refuses bool  // the connection takes no deadlines: watch closes it instead
 	watch   *time.Timer
 	read    direction
 	write   direction
@@ -168,7 +168,7 @@ func (c *Conn) StopWrite(l Loan, why error) {
 	refused := false
 	if c.loan == l && c.muted == nil && c.stopped == nil {
 		c.muted = why
-		refused = c.refuses || c.Conn.SetWriteDeadline(past) != nil
+		refused = c.refuses.Load() || c.Conn.SetWriteDeadline(past) != nil
 	}
 	c.mu.Unlock()
 	if refused {
@@ -184,7 +184,7 @@ func (c *Conn) stopLocked(why error) (refused bool) {
 		return false
 	}
 	c.stopped = why
-	return c.refuses || c.Conn.SetDeadline(past) != nil
+	return c.refuses.Load() || c.Conn.SetDeadline(past) != nil
 }
 
 // Release lifts every limit for good and gives back the connection beneath: the
@@ -200,7 +200,7 @@ func (c *Conn) Release() error {
 	if c.watch != nil {
 		c.watch.Stop()
 	}
-	if c.refuses {
+	if c.refuses.Load() {
 		return nil
 	}
 	return c.Conn.SetDeadline(time.Time{})
@@ -218,6 +218,7 @@ func (c *Conn) Read(p []byte) (int, error) {
 	for {
 		n, err := c.Conn.Read(p)
 		if err == nil || n > 0 {
+			c.rest(&c.read)
 			return n, nil
 		}
 		if err = c.woken(&c.read, err); err != nil {
@@ -237,7 +238,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 		n, err := c.Conn.Write(piece)
 		total += n
 		c.written.Add(int64(n))
-		if err != nil {
+		if err == nil {
+			c.rest(&c.write)
+		} else {
 			err = c.woken(&c.write, err)
 			// A peer that took some of it in time has a limit anew for the rest.
 			if err != nil && (n == 0 || !errors.Is(err, os.ErrDeadlineExceeded)) {
@@ -266,6 +269,20 @@ func (c *Conn) begin(d *direction) error {
 	return nil
 }
 
+// rest ends a wait. A deadline in the past does no harm between waits, but the timer
+// in its place would close the connection.
+func (c *Conn) rest(d *direction) {
+	if !c.refuses.Load() {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d.limit > 0 {
+		d.by = 0
+		c.watchLocked()
+	}
+}
+
 // refusedLocked says why a direction was stopped, nil if it was not.
 func (c *Conn) refusedLocked(d *direction) error {
 	if c.stopped == nil && d == &c.write {
@@ -279,7 +296,7 @@ func (c *Conn) armLocked() {
 	if c.stopped != nil {
 		return
 	}
-	if c.refuses {
+	if c.refuses.Load() {
 		c.watchLocked()
 		return
 	}
@@ -304,7 +321,7 @@ func (c *Conn) setLocked(d *direction) {
 		err = c.Conn.SetWriteDeadline(t)
 	}
 	if err != nil && !errors.Is(err, net.ErrClosed) {
-		c.refuses = true
+		c.refuses.Store(true)
 		c.watchLocked()
 		return
 	}
