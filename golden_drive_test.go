@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"math"
@@ -137,33 +138,50 @@ func goldenHeaders(fields golden.Fields) []parley.Option {
 }
 
 // goldenParams sets query parameters. A null means that there is none, not even
-// the session's. Values that are all text keep the order of the case as Params;
-// others go in as what they are, name by name, for a map would sort the names.
+// the session's. Values go in as what they are, name by name, for a map would sort
+// the names.
 func goldenParams(fields golden.Fields) []parley.Option {
-	if params, ok := goldenTexts(fields.List); ok {
-		return []parley.Option{parley.WithParams(params)}
-	}
 	var opts []parley.Option
 	for _, f := range fields.List {
 		if f.Value == nil {
 			opts = append(opts, parley.WithoutQuery(f.Name))
-			continue
 		}
-		opts = append(opts, parley.WithParams(map[string]any{f.Name: goldenValue(f.Value)}))
+	}
+	if params, ok := goldenTexts(fields.List); ok {
+		return append(opts, parley.WithParams(params))
+	}
+	for _, f := range fields.List {
+		if f.Value != nil {
+			opts = append(opts, parley.WithParams(map[string]any{f.Name: goldenValue(f.Value)}))
+		}
 	}
 	return opts
 }
 
-// goldenTexts gives fields that are all text.
+// goldenTexts gives fields in their order, lists one by one, where they are all
+// text, and also where a name comes twice, since only Params can say that.
 func goldenTexts(fields []golden.Field) (params parley.Params, ok bool) {
+	seen := map[string]bool{}
+	texts, twice := true, false
 	for _, f := range fields {
-		text, ok := f.Value.(string)
-		if !ok {
-			return nil, false
+		twice = twice || seen[f.Name]
+		seen[f.Name] = true
+		values, list := f.Value.([]any)
+		if !list {
+			values = []any{f.Value}
 		}
-		params = append(params, parley.Param{Key: f.Name, Value: text})
+		for _, v := range values {
+			text, is := v.(string)
+			if !is {
+				text = fmt.Sprint(v)
+			}
+			texts = texts && (is || v == nil && !list)
+			if v != nil {
+				params = append(params, parley.Param{Key: f.Name, Value: text})
+			}
+		}
 	}
-	return params, len(fields) > 0
+	return params, texts || twice
 }
 
 // goldenValue gives the Go value for one of the case's.
@@ -173,9 +191,9 @@ func goldenValue(v any) any {
 		if n, err := v.Int64(); err == nil {
 			return n
 		}
-		if f, err := v.Float64(); err == nil {
+		if f, err := v.Float64(); err == nil && strconv.FormatFloat(f, 'f', -1, 64) == v.String() {
 			return f
-		}
+		} // else it stays as it is written, say 2.0, which no float64 remembers
 	case []any:
 		list := make([]any, len(v))
 		for i := range v {
@@ -238,10 +256,12 @@ func goldenBody(t *testing.T, body golden.Body) []parley.RequestOption {
 	return opts
 }
 
-// goldenForm gives a form as goldenParams does parameters. What is not all text
-// is a map: a case with several such names is not there to test their order.
+// goldenForm gives a form as goldenParams does parameters. What is not all text is
+// a map if that keeps the order, for a map is sent in the order of its names.
 func goldenForm(fields []golden.Field) any {
-	if params, ok := goldenTexts(fields); ok {
+	params, ok := goldenTexts(fields)
+	byName := func(a, b golden.Field) int { return strings.Compare(a.Name, b.Name) }
+	if ok || !slices.IsSortedFunc(fields, byName) {
 		return params
 	}
 	form := map[string]any{}

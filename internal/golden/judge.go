@@ -32,6 +32,7 @@ type Alternative struct {
 // A Verdict is what [Judge] found.
 type Verdict struct {
 	Rules      []string // that apply to the case
+	Same       bool     // the client did what one of the systems did
 	Followed   string   // the alternative that was met
 	Departures []string // where none was: how each was missed
 	Expected   Expected
@@ -54,6 +55,9 @@ func Judge(c *Case, rules []Rule, got Outcome) Verdict {
 			v.Expected.add(system, outcome)
 		}
 	}
+	v.Same = slices.ContainsFunc(v.Expected.Alternatives, func(a Alternative) bool {
+		return len(c.Compare(a.Outcome, got)) == 0
+	})
 	for _, rule := range rules {
 		if rule.When(c) {
 			v.Rules = append(v.Rules, rule.Name)

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -62,6 +64,22 @@ func headerRules() []Rule {
 			}),
 			Then: expectHeaders,
 		}, {
+			Name:   "header names are tokens, and values have no control bytes",
+			Reason: "RFC 9110 sections 5.1 and 5.5; they must never leave, for the next hop may see a line's end in them",
+			When: func(c *Case) bool {
+				return slices.ContainsFunc(c.headerFields(), func(f Field) bool {
+					value, _ := f.Value.(string)
+					return !token(f.Name) || !legalValue(value)
+				})
+			},
+			Then: refuse("ErrInvalidHeader"),
+		}, {
+			Name: "a Content-Length of the caller's only confirms that of the body",
+			Reason: "RFC 9112 section 6.2: a wrong one is request smuggling at the next hop, so that it is an error, and one " +
+				"without a body says nothing",
+			When: anyHeader(func(name, _ string) bool { return strings.EqualFold(name, "Content-Length") }),
+			Then: expectLength,
+		}, {
 			Name:   "a length or chunks, never both",
 			Reason: "RFC 9112 section 6.2; the caller's Transfer-Encoding: chunked makes parley write chunks, without a Content-Length",
 			When: anyHeader(func(name, value string) bool {
@@ -103,6 +121,29 @@ func bodyRules() []Rule {
 			},
 			Then: expectType,
 		}, {
+			Name:   "a form is written as parameters are: without nulls, booleans as true and false",
+			Reason: "one notation for both; requests leaves nulls out and writes True, httpx sends empty values and writes true",
+			When: func(c *Case) bool {
+				return anyValue(c.Calls[len(c.Calls)-1].Body.Form.List, func(v any) bool {
+					_, is := v.(bool)
+					return is || v == nil
+				})
+			},
+			Then: func(c *Case, e *Expected) {
+				var pairs []string
+				for _, f := range flatten(c.Calls[len(c.Calls)-1].Body.Form.List) {
+					pairs = append(pairs, url.QueryEscape(f.Name)+"="+url.QueryEscape(f.Value.(string)))
+				}
+				e.edit(func(o *Outcome) {
+					if len(o.Sent) > 0 {
+						last := &o.Sent[len(o.Sent)-1]
+						last.Framing, last.Body = "content-length", []byte(strings.Join(pairs, "&"))
+					}
+				})
+				e.setHeader("Transfer-Encoding")
+				expectType(c, e)
+			},
+		}, {
 			Name:   "a nested value in a form or a query is refused",
 			Reason: "there is no common way to write it; requests sends the keys only, httpx Python's notation",
 			When: func(c *Case) bool {
@@ -118,12 +159,12 @@ func bodyRules() []Rule {
 			Then: func(c *Case, e *Expected) {
 				e.Alternatives = nil
 				call := c.Calls[len(c.Calls)-1]
-				url := takeApart(call.URL)
+				to := takeApart(call.URL)
 				e.add("the rule", Outcome{
 					Replies: []Reply{{Status: 200}},
 					Sent: []Sent{{
-						Origin: url.scheme + "://" + url.authority, Method: call.Method, Target: c.target(),
-						Headers: [][2]string{{"Host", url.authority}, {"Content-Type", "application/json"}, {"Content-Length", ""}},
+						Origin: to.scheme + "://" + to.authority, Method: call.Method, Target: c.target(),
+						Headers: [][2]string{{"Host", to.authority}, {"Content-Type", "application/json"}, {"Content-Length", ""}},
 						Framing: "content-length", Body: []byte(`"Ynl0ZXM="`),
 					}},
 				})
@@ -135,23 +176,23 @@ func bodyRules() []Rule {
 func errorRules() []Rule {
 	return []Rule{
 		{
+			Name: "an answer that breaks the grammar or the framing rules of HTTP/1.1 is refused",
+			Reason: "RFC 9112 sections 2.2, 4, 5, 6.1 to 6.3 and 7.1: whoever guesses differently from the hop before can be made " +
+				"to see another answer; requests guesses nearly always, httpx now and then",
+			When: func(c *Case) bool {
+				return anyAnswer(func(a Answer) bool { return a.malformed(c.Calls[len(c.Calls)-1].Method) })(c)
+			},
+			Then: fail("ErrRemoteProtocol"),
+		}, {
 			Name:   "a gzip body that ends early is an error",
 			Reason: "what is missing cannot be told from what was never there; the systems return the part as the whole",
 			When:   anyAnswer(truncatedGzip),
 			Then:   fail("ErrDecoding", "ErrRead"),
 		}, {
-			Name:   "NaN and Infinity are no JSON",
+			Name:   "NaN, Infinity and numbers beyond a float64 are no JSON values",
 			Reason: "RFC 8259 section 6, and encoding/json; Python reads them",
 			When: func(c *Case) bool {
-				return c.Wants("json") && anyAnswer(func(a Answer) bool {
-					for _, word := range []string{"NaN", "Infinity"} {
-						without := bytes.ReplaceAll(bytes.ReplaceAll(a.Body, []byte("-"+word), []byte("0")), []byte(word), []byte("0"))
-						if !json.Valid(a.Body) && json.Valid(without) {
-							return true
-						}
-					}
-					return false
-				})(c)
+				return c.Wants("json") && anyAnswer(func(a Answer) bool { return onlyPythonReads(a.Body) })(c)
 			},
 			Then: func(c *Case, e *Expected) {
 				e.edit(func(o *Outcome) {
@@ -206,11 +247,6 @@ func hasField(fields Fields, name string) bool {
 	return slices.ContainsFunc(fields.List, func(f Field) bool { return strings.EqualFold(f.Name, name) })
 }
 
-// legalValue reports whether a header value has no byte that RFC 9110 section 5.5 forbids.
-func legalValue(value string) bool {
-	return !strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
-}
-
 // bodyType is the Content-Type that a body brings with it.
 func bodyType(call Call) string {
 	switch {
@@ -232,9 +268,9 @@ func expectType(c *Case, e *Expected) {
 // expectHeaders expects that a request is sent as others are, with the headers of the last call as the case gives them.
 func expectHeaders(c *Case, e *Expected) {
 	call := c.Calls[len(c.Calls)-1]
-	url := takeApart(call.URL)
-	sent := Sent{Origin: url.scheme + "://" + url.authority, Method: call.Method, Target: c.target(), Framing: "none"}
-	sent.Headers = [][2]string{{"Host", url.authority}, {"User-Agent", ""}, {"Accept", "*/*"}, {"Accept-Encoding", ""}}
+	to := takeApart(call.URL)
+	sent := Sent{Origin: to.scheme + "://" + to.authority, Method: call.Method, Target: c.target(), Framing: "none"}
+	sent.Headers = [][2]string{{"Host", to.authority}, {"User-Agent", ""}, {"Accept", "*/*"}, {"Accept-Encoding", ""}}
 	e.Alternatives = nil
 	e.add("the rule", Outcome{Replies: []Reply{{Status: 200}}, Sent: []Sent{sent}})
 	for _, f := range c.headerFields() {
@@ -256,6 +292,49 @@ func (e *Expected) setHeader(name string, values ...string) {
 			last.Headers = append(last.Headers, [2]string{name, value})
 		}
 	})
+}
+
+// expectLength expects a request whose Content-Length is that of its body, or none when it does not agree.
+func expectLength(c *Case, e *Expected) {
+	call := c.Calls[len(c.Calls)-1]
+	given := ""
+	for _, f := range call.Headers.List {
+		if value, ok := f.Value.(string); ok && strings.EqualFold(f.Name, "Content-Length") {
+			given = value
+		}
+	}
+	switch {
+	case len(call.Body.Kinds) == 0:
+		e.setHeader("Content-Length")
+		e.edit(func(o *Outcome) {
+			if len(o.Sent) > 0 {
+				o.Sent[len(o.Sent)-1].Framing = "none"
+			}
+		})
+	case call.Body.Is("content") && given != strconv.Itoa(len(call.Body.Content)):
+		refuse("ErrInvalidHeader")(c, e)
+	}
+}
+
+// anyValue reports whether one of the values, also of those in lists, is such.
+func anyValue(fields []Field, when func(any) bool) bool {
+	return slices.ContainsFunc(fields, func(f Field) bool {
+		list, ok := f.Value.([]any)
+		return slices.ContainsFunc(list, when) || !ok && when(f.Value)
+	})
+}
+
+// onlyPythonReads tells JSON that only Python's reader takes: with its names for what is no number, or with numbers
+// that are infinite as a float64.
+func onlyPythonReads(body []byte) bool {
+	var v any
+	if json.Valid(body) {
+		return json.Unmarshal(body, &v) != nil
+	}
+	for _, word := range []string{"-Infinity", "Infinity", "NaN"} {
+		body = bytes.ReplaceAll(body, []byte(word), []byte("0"))
+	}
+	return json.Valid(body)
 }
 
 // truncatedGzip reports whether an answer's body is gzip without its end.

@@ -71,6 +71,45 @@ func urlRules() []Rule {
 			When:   anyParam(func(v any) bool { _, is := v.(bool); return is }),
 			Then:   expectTarget,
 		}, {
+			Name: "a host has one form: lower case, no trailing dot, no default port",
+			Reason: "RFC 3986 section 6.2.2.1 and 6.2.3: otherwise pool, cookies and credentials would take one server for two; " +
+				"the systems keep the dot",
+			When: func(c *Case) bool {
+				a := authorityOf(c.url())
+				given := a.host
+				if a.port != "" {
+					given += ":" + a.port
+				}
+				return isASCII(a.host) && a.canonical() != given
+			},
+			Then: func(c *Case, e *Expected) {
+				a := authorityOf(c.url())
+				e.edit(func(o *Outcome) {
+					if len(o.Sent) > 0 {
+						o.Sent[len(o.Sent)-1].Origin = a.scheme + "://" + a.canonical()
+					}
+				})
+				if !hasField(c.Calls[len(c.Calls)-1].Headers, "Host") {
+					e.setHeader("Host", a.canonical())
+				}
+			},
+		}, {
+			Name: "the session's parameters and headers stay on the origin of its base URL",
+			Reason: "an absolute URL may come from anywhere, and API keys mostly live in such values; " +
+				"other origins can be trusted with WithTrustedOrigins",
+			When: func(c *Case) bool {
+				base, own := takeApart(c.Client.BaseURL), takeApart(c.Calls[len(c.Calls)-1].URL)
+				return base.scheme != "" && own.scheme != "" && !originsEqual(base, own)
+			},
+			Then: func(c *Case, e *Expected) {
+				expectTarget(c, e)
+				for _, f := range c.Client.Headers.List {
+					if name := strings.ToLower(f.Name); name != "user-agent" && !strings.HasPrefix(name, "accept") {
+						e.setHeader(f.Name)
+					}
+				}
+			},
+		}, {
 			Name:   "a reference that climbs above the base path is refused",
 			Reason: "it leaves the API that the session was made for; a path made of foreign input must not do that",
 			When: relative(func(_ *Case, ref written) bool {
@@ -87,8 +126,36 @@ func urlRules() []Rule {
 				return c.Client.BaseURL != "" && (strings.HasPrefix(ref, "//") || strings.HasPrefix(ref, `\`) || strings.HasPrefix(ref, `/\`))
 			},
 			Then: refuse("ErrInvalidURL"),
+		}, {
+			Name: "control bytes in a URL, and spaces around it, are refused",
+			Reason: "they are left over from somewhere and hide what a URL is; httpx refuses most of them, requests encodes " +
+				"some and drops others",
+			When: func(c *Case) bool {
+				text := c.Calls[len(c.Calls)-1].URL
+				control := func(r rune) bool { return r < ' ' || r == 0x7f }
+				return strings.Trim(text, " ") != text || strings.ContainsFunc(text, control)
+			},
+			Then: refuse("ErrInvalidURL"),
+		}, {
+			Name: "a host that no server can have is refused before it is looked up",
+			Reason: "what one reader takes for a name another takes for an address or for user information, which is how " +
+				"filters are passed by; the systems leave it to the resolver",
+			When: func(c *Case) bool {
+				a := authorityOf(c.url())
+				return (a.scheme == "http" || a.scheme == "https") && a.impossible()
+			},
+			Then: refuse("ErrInvalidURL"),
 		},
 	}
+}
+
+// url gives the URL that says where the last call goes: its own or, for a reference, the base.
+func (c *Case) url() string {
+	own := c.Calls[len(c.Calls)-1].URL
+	if takeApart(own).scheme == "" {
+		return c.Client.BaseURL
+	}
+	return own
 }
 
 // relative makes a predicate of one over the last call's URL, where that is joined to a base URL.
@@ -112,11 +179,7 @@ func inURL(when func(*Case, written) bool) func(*Case) bool {
 // anyParam makes a predicate of one over the values of parameters, also those in lists.
 func anyParam(when func(any) bool) func(*Case) bool {
 	return func(c *Case) bool {
-		fields := slices.Concat(c.Client.Params.List, c.Calls[len(c.Calls)-1].Params.List)
-		return slices.ContainsFunc(fields, func(f Field) bool {
-			list, ok := f.Value.([]any)
-			return slices.ContainsFunc(list, when) || !ok && when(f.Value)
-		})
+		return anyValue(c.Client.Params.List, when) || anyValue(c.Calls[len(c.Calls)-1].Params.List, when)
 	}
 }
 
