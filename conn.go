@@ -2,6 +2,7 @@ package parley
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -196,5 +197,25 @@ func (t *tlsConfigs) of(cfg *tls.Config) *tls.Config {
 func prepareTLS(cfg *tls.Config) *tls.Config {
 	clone := cfg.Clone()
 	clone.NextProtos = []string{"http/1.1"}
+	if cache := cfg.ClientSessionCache; cache != nil {
+		clone.ClientSessionCache = &ownSessions{cache, rand.Text() + " "}
+	}
 	return clone
+}
+
+// ownSessions is a part of a session cache that one configuration has for itself. A
+// caller's configurations may share a cache, since tls.Config.Clone does not copy
+// it; but a session that was resumed would skip the check of the peer by the one,
+// or keep the client certificate of the other.
+type ownSessions struct {
+	cache  tls.ClientSessionCache
+	prefix string
+}
+
+func (o *ownSessions) Get(key string) (*tls.ClientSessionState, bool) {
+	return o.cache.Get(o.prefix + key)
+}
+
+func (o *ownSessions) Put(key string, state *tls.ClientSessionState) {
+	o.cache.Put(o.prefix+key, state)
 }

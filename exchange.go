@@ -72,6 +72,7 @@ type exchange struct {
 	loan    sock.Loan
 	ended   bool  // the connection is no longer this exchange's
 	began   bool  // a byte of the response was read
+	closes  bool  // the request asks for the connection to be closed
 	err     error // what later reads get
 
 	entry   *entry
@@ -432,7 +433,7 @@ func (x *exchange) end(reason connpool.Reason) {
 	head := &x.buf.head
 	surplus := x.buf.br.Buffered() > 0
 	hint := head.IdleTimeout
-	keep := reason == 0 && clean && head.KeepAlive && !surplus
+	keep := reason == 0 && clean && head.KeepAlive && !x.closes && !surplus
 	e, b := x.entry, x.buf
 	x.buf = nil
 	b.free()

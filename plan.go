@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/seed-0474a412/parley/internal/h1"
 	"github.com/seed-0474a412/parley/internal/urls"
 )
@@ -34,6 +36,8 @@ func (x *exchange) plan() (p plan, err error) {
 	} else {
 		h.Header = req.Header
 	}
+	// No further request may follow (RFC 9112, section 9.6).
+	x.closes = httpguts.HeaderValuesContainsToken(req.Header["Connection"], "close")
 	err = p.frame(req, h)
 	if err == nil {
 		p.address(req, h)
