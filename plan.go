@@ -127,11 +127,11 @@ func framingHeaders(h http.Header) (chunked bool, length int64, err error) {
 		chunked = true
 	}
 	if v := h["Content-Length"]; len(v) > 0 {
-		n, err := strconv.ParseInt(v[0], 10, 64)
-		if len(v) > 1 || err != nil || n < 0 {
+		n, err := strconv.ParseUint(v[0], 10, 63) // digits alone
+		if len(v) > 1 || err != nil {
 			return false, 0, &h1.FieldError{Name: "Content-Length", What: "is not one length"}
 		}
-		length = n
+		length = int64(n)
 	}
 	return chunked, length, nil
 }

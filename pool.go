@@ -349,7 +349,7 @@ func checkRequest(req *Request) error {
 		return errNoURL
 	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
 		return because(ErrUnsupportedProtocol, &urls.SchemeError{Scheme: quoteBad(req.URL.Scheme, 32)})
-	case req.URL.Host == "":
+	case req.URL.Hostname() == "": // ":80" would lead to this machine
 		return because(ErrInvalidURL, errors.New("the URL has no host"))
 	}
 	return nil
