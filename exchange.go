@@ -33,6 +33,15 @@ const (
 	lastWords = time.Second
 )
 
+// The limits of a response's head. Passing one is ErrRemoteProtocol.
+const (
+	MaxHeadBytes     = 1 << 20 // bytes of the head, of all 1xx heads before it, and of the trailers
+	MaxHeaderLines   = 1000    // lines of a head, and of the trailers
+	MaxInformational = 8       // 1xx answers before the response
+)
+
+var headLimits = h1.Limits{HeadBytes: MaxHeadBytes, HeaderCount: MaxHeaderLines, Informational: MaxInformational}
+
 // buffers are what an exchange needs while it is in flight, and no longer.
 type buffers struct {
 	out  []byte
@@ -40,6 +49,7 @@ type buffers struct {
 	head h1.ResponseHead
 	req  h1.RequestHead
 	body h1.Body
+	now  time.Duration // as the connection counts, when it was last looked at
 }
 
 var bufferPool = sync.Pool{New: func() any {
@@ -72,6 +82,7 @@ type exchange struct {
 	loan    sock.Loan
 	ended   bool  // the connection is no longer this exchange's
 	began   bool  // a byte of the response was read
+	waited  bool  // the connection was read since the head
 	closes  bool  // the request asks for the connection to be closed
 	err     error // what later reads get
 
@@ -140,7 +151,8 @@ func (x *exchange) conn() *conn { return x.entry.Conn }
 func (x *exchange) note(e *entry, got connpool.Got) {
 	x.entry, x.began = e, false
 	x.rec.attempt++
-	x.rec.waited = x.rec.since()
+	x.buf.now = sock.Now()
+	x.rec.waited = x.rec.at(x.buf.now)
 	x.rec.reused = got.Reused
 	if !got.Reused {
 		x.rec.dial = e.Conn.times
@@ -163,7 +175,6 @@ func (x *exchange) run(e *entry, p *plan) *failure {
 	if x.ctx.Done() != nil {
 		x.stop = context.AfterFunc(x.ctx, c.cancel)
 	}
-	c.sock.WriteWithin(x.limit.Write)
 	x.buf.br.Reset((*wire)(x))
 	if f := x.send(p); f != nil {
 		return f
@@ -189,6 +200,8 @@ func (x *exchange) send(p *plan) *failure {
 		return nil
 	}
 	data := p.data
+	// These few bytes are one wait for the peer.
+	c.sock.WriteBy(deadline(x.buf.now, x.limit.Write))
 	out := x.buf.out
 	if n := min(len(data), maxJoined-len(out)); n > 0 {
 		out = append(out, data[:n]...)
@@ -201,16 +214,18 @@ func (x *exchange) send(p *plan) *failure {
 	if err != nil {
 		return x.writeFailed(err)
 	}
-	x.rec.written = x.rec.since()
-	x.waitForHead()
+	x.buf.now = sock.Now()
+	x.rec.written = x.rec.at(x.buf.now)
+	c.sock.ReadBy(deadline(x.buf.now, x.limit.Response))
 	return nil
 }
 
-// waitForHead sets the limit for the response's head, counted from now.
-func (x *exchange) waitForHead() {
-	if x.limit.Response > 0 {
-		x.conn().sock.ReadBy(sock.Now() + x.limit.Response)
+// deadline is limit after now, zero for no limit.
+func deadline(now, limit time.Duration) time.Duration {
+	if limit <= 0 {
+		return 0
 	}
+	return now + limit
 }
 
 // writeFailed looks whether the peer said something before it stopped reading:
@@ -251,9 +266,10 @@ func (x *exchange) readHead() *failure {
 	if h.StatusCode != 0 {
 		return nil
 	}
-	err := h1.ReadResponse(x.buf.br, x.req.Method, h1.Limits{}, h, x.on1xx())
+	err := h1.ReadResponse(x.buf.br, x.req.Method, headLimits, h, x.on1xx())
 	if err == nil {
 		x.rec.answered = x.rec.since()
+		x.waited = false
 		return nil
 	}
 	h.StatusCode = 0
@@ -300,6 +316,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n > 0 {
 		w.began = true
 	}
+	w.waited = true
 	return n, err
 }
 
@@ -322,7 +339,7 @@ func (x *exchange) respond() {
 	}
 	c := x.conn()
 	c.sock.ReadWithin(x.limit.Read)
-	x.buf.body.Reset(x.buf.br, h, h1.Limits{})
+	x.buf.body.Reset(x.buf.br, h, headLimits)
 	if h.Framing == h1.NoBody || h.Framing == h1.LengthBody && h.ContentLength == 0 {
 		r.Body = http.NoBody
 		x.rec.ended = x.rec.answered
@@ -364,7 +381,10 @@ func (x *exchange) Read(p []byte) (int, error) {
 	}
 	if err == io.EOF {
 		x.resp.Trailer = x.buf.body.Trailer()
-		x.rec.ended = x.rec.since()
+		x.rec.ended = x.rec.answered
+		if x.waited {
+			x.rec.ended = x.rec.since()
+		}
 		x.err = io.EOF
 		x.end(0)
 		return n, io.EOF

@@ -99,9 +99,13 @@ func (p *plan) frame(req *Request, h *h1.RequestHead) error {
 	case p.size > 0 || bodyExpected(req.Method):
 		h.Framing, h.ContentLength = h1.LengthBody, p.size
 	}
-	if p.size != 0 && len(h.Header["Expect"]) > 0 {
-		p.expect = strings.EqualFold(h.Header["Expect"][0], "100-continue")
-		h.ExpectContinue = p.expect
+	if v := req.Header["Expect"]; len(v) > 0 && strings.EqualFold(v[0], "100-continue") {
+		p.expect, h.ExpectContinue = p.size != 0, p.size != 0
+		if !p.expect {
+			// Without content it must not be sent (RFC 9110, section 10.1.1).
+			h.Block, h.Header = nil, req.Header.Clone()
+			delete(h.Header, "Expect")
+		}
 	}
 	p.inline = p.size == 0 || p.size > 0 && p.data != nil && len(p.data) <= maxInline && !p.expect
 	return nil

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/seed-0474a412/parley/internal/dial"
+	"github.com/seed-0474a412/parley/internal/sock"
 )
 
 // record is what is known of one call. Everything that is told about a call, its
@@ -69,3 +70,6 @@ func (r *record) timing() Timing {
 
 // since is how long the call has lasted.
 func (r *record) since() time.Duration { return time.Since(r.start) }
+
+// at is how long the call had lasted at a moment of package sock's clock.
+func (r *record) at(now time.Duration) time.Duration { return now - sock.At(r.start) }

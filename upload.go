@@ -81,6 +81,7 @@ func (x *exchange) startUpload(p *plan) (*upload, error) {
 			u.expect = DefaultExpectTimeout
 		}
 	}
+	u.conn.sock.WriteWithin(x.limit.Write)
 	go u.run()
 	return u, nil
 }

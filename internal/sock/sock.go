@@ -35,6 +35,9 @@ var epoch = time.Now()
 // Now is the time as a Conn counts it: monotonic, since an arbitrary moment.
 func Now() time.Duration { return time.Since(epoch) }
 
+// At is the moment t as [Now] counts.
+func At(t time.Time) time.Duration { return t.Sub(epoch) }
+
 // past is a deadline that has passed under any clock.
 var past = time.Unix(1, 0)
 
@@ -137,6 +140,14 @@ func (c *Conn) WriteWithin(limit time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.write.limit, c.write.by = max(limit, 0), 0
+}
+
+// WriteBy bounds all writes from now on by one moment (as [Now] counts); zero lifts
+// the bound.
+func (c *Conn) WriteBy(by time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.write.limit, c.write.by = 0, by
 }
 
 // Cancel stops the connection with [ErrCancelled], whoever owns it. It is meant
