@@ -226,6 +226,34 @@ func TestWrite_saysHowMuchAPeerTookThatStopped(t *testing.T) {
 	})
 }
 
+func TestWriteBy_boundsAllWritesByOneMoment(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _, _, far := piped(t, false)
+		start := time.Now()
+		c.WriteBy(Now() + time.Second)
+		go func() {
+			for range 3 {
+				time.Sleep(300 * time.Millisecond)
+				_, _ = io.ReadFull(far, make([]byte, 10))
+			}
+		}()
+		for range 3 {
+			_, err := c.Write(make([]byte, 10))
+			require.NoError(t, err)
+		}
+		n, err := c.Write(make([]byte, 10))
+		require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+		require.Zero(t, n)
+		require.Equal(t, time.Second, time.Since(start))
+	})
+}
+
+func TestAt_isTheClockOfNow(t *testing.T) {
+	before, at, after := Now(), At(time.Now()), Now()
+	require.LessOrEqual(t, before, at)
+	require.LessOrEqual(t, at, after)
+}
+
 func TestWrite_ofNothingIsFine(t *testing.T) {
 	c, _, _, _ := piped(t, false)
 	c.WriteWithin(time.Second)

@@ -70,9 +70,18 @@ type Conn struct {
 // direction is one of the two ways. by is the wish and set what the connection
 // has, both as Now counts; zero: none.
 type direction struct {
-	limit time.Duration // for each wait; 0: by stands as it is
-	by    time.Duration
-	set   time.Duration
+	limit   time.Duration // for each wait; 0: by stands as it is
+	by      time.Duration
+	set     time.Duration
+	waiting bool // for the peer; kept up only where the connection takes no deadlines
+}
+
+// pending is the wish of a wait that goes on.
+func (d *direction) pending() time.Duration {
+	if d.waiting {
+		return d.by
+	}
+	return 0
 }
 
 // New wraps nc.
@@ -271,6 +280,7 @@ func (c *Conn) begin(d *direction) error {
 	if err := c.refusedLocked(d); err != nil {
 		return err
 	}
+	d.waiting = true
 	if d.limit > 0 {
 		d.by = Now() + d.limit
 	}
@@ -288,10 +298,8 @@ func (c *Conn) rest(d *direction) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if d.limit > 0 {
-		d.by = 0
-		c.watchLocked()
-	}
+	d.waiting = false
+	c.watchLocked()
 }
 
 // refusedLocked says why a direction was stopped, nil if it was not.
@@ -359,7 +367,7 @@ func (c *Conn) woken(d *direction, err error) error {
 
 // watchLocked keeps a timer for connections that take no deadlines.
 func (c *Conn) watchLocked() {
-	next := earliest(c.read.by, c.write.by)
+	next := earliest(c.read.pending(), c.write.pending())
 	if next == 0 {
 		if c.watch != nil {
 			c.watch.Stop()
@@ -377,7 +385,7 @@ func (c *Conn) watchLocked() {
 // expire closes a connection that takes no deadlines once a wish has passed.
 func (c *Conn) expire() {
 	c.mu.Lock()
-	by := earliest(c.read.by, c.write.by)
+	by := earliest(c.read.pending(), c.write.pending())
 	if c.stopped != nil || by == 0 {
 		c.mu.Unlock()
 		return

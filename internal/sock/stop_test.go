@@ -197,6 +197,9 @@ func TestNoDeadlines_aTimerClosesInTime(t *testing.T) {
 	tests := map[string]func(*Conn){
 		"ReadWithin": func(c *Conn) { c.ReadWithin(time.Second) },
 		"ReadBy":     func(c *Conn) { c.ReadBy(Now() + time.Second) },
+		"ReadBy for a wait that began": func(c *Conn) {
+			time.AfterFunc(time.Millisecond, func() { c.ReadBy(Now() + 999*time.Millisecond) })
+		},
 	}
 	for name, limit := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -211,17 +214,22 @@ func TestNoDeadlines_aTimerClosesInTime(t *testing.T) {
 			})
 		})
 	}
-	t.Run("WriteWithin", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			c, _, s, _ := piped(t, true)
-			c.WriteWithin(time.Second)
-			start := time.Now()
-			_, err := c.Write([]byte("nobody reads this"))
-			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
-			require.Equal(t, time.Second, time.Since(start))
-			require.True(t, s.closed.Load())
+	for name, limit := range map[string]func(*Conn){
+		"WriteWithin": func(c *Conn) { c.WriteWithin(time.Second) },
+		"WriteBy":     func(c *Conn) { c.WriteBy(Now() + time.Second) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				c, _, s, _ := piped(t, true)
+				limit(c)
+				start := time.Now()
+				_, err := c.Write([]byte("nobody reads this"))
+				require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+				require.Equal(t, time.Second, time.Since(start))
+				require.True(t, s.closed.Load())
+			})
 		})
-	})
+	}
 }
 
 func TestNoDeadlines_limitsThatAreMovedMoveTheTimer(t *testing.T) {
@@ -242,7 +250,7 @@ func TestNoDeadlines_onlyWaitsCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, l, s, far := piped(t, true)
 		c.ReadWithin(time.Second)
-		c.WriteWithin(time.Second)
+		c.WriteBy(Now() + time.Second)
 		go say(far, 1, 0)
 		read(t, c, 1)
 		go func() { _, _ = io.ReadFull(far, make([]byte, 1)) }()
