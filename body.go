@@ -196,3 +196,10 @@ func (b *onceBody) Open() (io.ReadCloser, error) {
 	}
 	return sourceCloser{b.r}, nil
 }
+
+// discard closes the reader if nothing has opened it.
+func (b *onceBody) discard() {
+	if c, ok := b.r.(io.Closer); ok && !b.used.Swap(true) {
+		c.Close() // nothing was read from it
+	}
+}

@@ -119,22 +119,24 @@ func (c *Client) prepareBase() error {
 }
 
 func (c *Client) prepareHeaders() error {
-	decode := slices.Equal(c.cfg.header["Accept-Encoding"], []string{acceptEncoding})
+	h := c.cfg.header
+	decode := !c.cfg.ownEncoding && h["Accept-Encoding"] != nil
 	if c.cfg.raw != nil && *c.cfg.raw && decode {
-		delete(c.cfg.header, "Accept-Encoding")
+		h = h.Clone()
+		delete(h, "Accept-Encoding")
 		decode = false
 	}
 	var err error
-	if c.own, err = newProfile(c.cfg.header, c.cfg.order, decode); err != nil {
+	if c.own, err = newProfile(h, c.cfg.order, decode); err != nil {
 		return err
 	}
-	h := make(http.Header)
+	few := make(http.Header)
 	for _, name := range harmless {
-		if v := c.cfg.header[name]; v != nil {
-			h[name] = v
+		if v := h[name]; v != nil {
+			few[name] = v
 		}
 	}
-	c.foreign, err = newProfile(h, c.cfg.order, decode)
+	c.foreign, err = newProfile(few, c.cfg.order, decode)
 	return err
 }
 
@@ -143,8 +145,14 @@ func newProfile(h http.Header, order []string, decode bool) (profile, error) {
 	if err != nil {
 		return profile{}, because(ErrInvalidHeader, err)
 	}
+	if slices.ContainsFunc(messageHeaders, func(name string) bool { return h[name] != nil }) {
+		encoded = nil
+	}
 	return profile{block: &headerBlock{header: h, encoded: encoded}, decode: decode}, nil
 }
+
+// messageHeaders are looked at for each message.
+var messageHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Trailer", "Expect"}
 
 // prepareStack puts the layers together, the innermost first.
 func (c *Client) prepareStack(parent *Client) error {
@@ -296,9 +304,16 @@ func (c *Client) merge(req *Request) (*Request, error) {
 	if req.URL == nil {
 		return nil, buildError(req.Method, nil, errNoURL)
 	}
+	// Whoever wrote the URL by hand gets the one form of it that all layers see.
+	u, err := parseURL(req.URL.String())
+	if err != nil {
+		return nil, buildError(req.Method, req.URL, err)
+	}
 	out := req.Clone()
 	out.merged = true
-	out.foreign = c.base != nil && !urls.SameOrigin(c.base.URL(), req.URL) && !c.trusts(req.URL)
+	out.URL = u
+	out.takeUser()
+	out.foreign = c.base != nil && !urls.SameOrigin(c.base.URL(), u) && !c.trusts(u)
 	p := &c.own
 	if out.foreign {
 		p = &c.foreign
@@ -369,27 +384,44 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 	k.rec.full = full
 	total := k.req.Timeouts.Total
 	if total <= 0 {
-		resp, err := c.stack.Send(ctx, &k.req)
-		if err != nil {
-			return nil, k.wrap(ctx, err)
-		}
-		return resp, nil
+		return c.send(ctx, k)
 	}
 	limited, stop, release := limitTotal(ctx, total)
-	resp, err := c.stack.Send(limited, &k.req)
-	if err != nil {
-		err = k.wrap(limited, err)
+	resp, err := c.send(limited, k)
+	if err != nil || full {
 		release()
-		return nil, err
-	}
-	if full {
-		release()
-		return resp, nil
+		return resp, err
 	}
 	stop()
 	resp.Body = afterBody(resp.Body, release)
 	return resp, nil
 }
+
+// send goes through the stack. Middleware and foreign transports may have left
+// open what a response of parley's own always has.
+func (c *Client) send(ctx context.Context, k *call) (*Response, error) {
+	resp, err := c.stack.Send(ctx, &k.req)
+	if err == nil && resp == nil {
+		err = errNoResponse
+	}
+	if err != nil {
+		return nil, k.wrap(ctx, err)
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if resp.Request == nil {
+		resp.Request = &k.req
+	}
+	if k.rec.full && resp.StatusCode != http.StatusSwitchingProtocols {
+		if _, err := resp.Bytes(); err != nil {
+			return nil, k.wrap(ctx, err)
+		}
+	}
+	return resp, nil
+}
+
+var errNoResponse = errors.New("middleware returned neither a response nor an error")
 
 // wrap makes an *Error of what middleware or a foreign transport returned.
 func (k *call) wrap(ctx context.Context, err error) error {
@@ -441,21 +473,29 @@ func (b *hookedBody) Close() error {
 // [Response.Bytes] and its sisters. Answers of every status are responses, not
 // errors: see [Response.Err].
 func (c *Client) Request(ctx context.Context, method, url string, opts ...RequestOption) (*Response, error) {
-	k, err := c.newCall(method, url, opts, false)
-	if err != nil {
-		return nil, err
-	}
-	return c.do(ctx, k, true)
+	return c.oneCall(ctx, method, url, opts, true)
 }
 
 // Stream sends a request and returns the response with its body unread: read it to
 // its end or close it.
 func (c *Client) Stream(ctx context.Context, method, url string, opts ...RequestOption) (*Response, error) {
+	return c.oneCall(ctx, method, url, opts, false)
+}
+
+// oneCall makes a request that nobody else has, so that a body which can be read
+// once only is of no use after a failure.
+func (c *Client) oneCall(ctx context.Context, method, url string, opts []RequestOption, full bool) (*Response, error) {
 	k, err := c.newCall(method, url, opts, false)
 	if err != nil {
 		return nil, err
 	}
-	return c.do(ctx, k, false)
+	resp, err := c.do(ctx, k, full)
+	if err != nil {
+		if b, ok := k.req.Body.(*onceBody); ok {
+			b.discard()
+		}
+	}
+	return resp, err
 }
 
 // Get sends a GET request and reads the answer: see [Client.Request].

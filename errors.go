@@ -149,7 +149,9 @@ func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Method != "" {
 		b.WriteString(quoteBad(e.Method, 32))
-		b.WriteByte(' ')
+		if e.URL != nil {
+			b.WriteByte(' ')
+		}
 	}
 	if e.URL != nil {
 		b.WriteString(urls.Redacted(e.URL))

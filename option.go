@@ -33,6 +33,7 @@ type Option interface {
 type settings struct {
 	header        http.Header // values set, by canonical name
 	removed       []string    // canonical names removed
+	ownEncoding   bool        // Accept-Encoding is the caller's
 	order         []string
 	params        []Param
 	removedParams []string
@@ -141,6 +142,7 @@ func (s *settings) setHeader(name string, values []string) error {
 		return because(ErrInvalidHeader, err)
 	}
 	name = textproto.CanonicalMIMEHeaderKey(name)
+	s.ownEncoding = s.ownEncoding || name == "Accept-Encoding"
 	if s.header == nil {
 		s.header = make(http.Header, 4)
 	}

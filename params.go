@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"fmt"
 	"maps"
+	"math"
 	"net/url"
 	"reflect"
 	"slices"
@@ -160,7 +161,17 @@ func paramText(v any) (text string, ok bool, err error) {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		return strconv.FormatUint(rv.Uint(), 10), true, nil
 	case reflect.Float32, reflect.Float64:
-		return strconv.FormatFloat(rv.Float(), 'g', -1, rv.Type().Bits()), true, nil
+		return floatText(rv.Float(), rv.Type().Bits()), true, nil
 	}
 	return "", false, fmt.Errorf("%T is no single value; flatten it first", v)
+}
+
+// floatText writes a number as JSON does: with an exponent only where the digits
+// would be very many.
+func floatText(f float64, bits int) string {
+	format := byte('f')
+	if abs := math.Abs(f); abs != 0 && (abs < 1e-6 || abs >= 1e21) {
+		format = 'e'
+	}
+	return strconv.FormatFloat(f, format, -1, bits)
 }

@@ -31,13 +31,13 @@ func (x *exchange) plan() (p plan, err error) {
 	x.buf = bufferPool.Get().(*buffers)
 	h := &x.buf.req
 	*h = h1.RequestHead{Method: req.Method, Target: req.Target, Host: req.Host, Order: req.HeaderOrder}
-	if b := req.block; b != nil && sameMap(b.header, req.Header) {
+	if b := req.block; b != nil && b.encoded != nil && sameMap(b.header, req.Header) {
 		h.Block = b.encoded
 	} else {
 		h.Header = req.Header
 	}
 	// No further request may follow (RFC 9112, section 9.6).
-	x.closes = httpguts.HeaderValuesContainsToken(req.Header["Connection"], "close")
+	x.closes = httpguts.HeaderValuesContainsToken(h.Header["Connection"], "close")
 	err = p.frame(req, h)
 	if err == nil {
 		p.address(req, h)
@@ -99,11 +99,11 @@ func (p *plan) frame(req *Request, h *h1.RequestHead) error {
 	case p.size > 0 || bodyExpected(req.Method):
 		h.Framing, h.ContentLength = h1.LengthBody, p.size
 	}
-	if v := req.Header["Expect"]; len(v) > 0 && strings.EqualFold(v[0], "100-continue") {
+	if v := h.Header["Expect"]; len(v) > 0 && strings.EqualFold(v[0], "100-continue") {
 		p.expect, h.ExpectContinue = p.size != 0, p.size != 0
 		if !p.expect {
 			// Without content it must not be sent (RFC 9110, section 10.1.1).
-			h.Block, h.Header = nil, req.Header.Clone()
+			h.Header = h.Header.Clone()
 			delete(h.Header, "Expect")
 		}
 	}

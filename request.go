@@ -90,7 +90,8 @@ func (r *Request) omitted() omissions {
 	return *r.without
 }
 
-// headerBlock is a header with its encoded form, made once for a session.
+// headerBlock is a header with its encoded form, made once for a session. encoded
+// is nil for a header that says something about each message.
 type headerBlock struct {
 	header  http.Header
 	encoded []byte
@@ -181,7 +182,7 @@ func (r *Request) apply(rc *requestConfig, session *settings) error {
 	}
 	r.omit(s.removed, s.removedParams, s.removedCookie)
 	maps.Copy(r.Header, s.header)
-	if v := s.header["Accept-Encoding"]; v != nil || slices.Contains(s.removed, "Accept-Encoding") {
+	if s.header["Accept-Encoding"] != nil || slices.Contains(s.removed, "Accept-Encoding") {
 		r.decode = false
 	}
 	if len(s.removedParams) > 0 {

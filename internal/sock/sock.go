@@ -250,12 +250,16 @@ func (c *Conn) Read(p []byte) (int, error) {
 // Write writes p in pieces, each under the write limit.
 func (c *Conn) Write(p []byte) (int, error) {
 	total := 0
+	n := 1 // a wait that got nowhere goes on under the limit that it has
 	for {
 		piece := p[total:min(len(p), total+maxPiece)]
-		if err := c.begin(&c.write); err != nil {
-			return total, err
+		if n > 0 {
+			if err := c.begin(&c.write); err != nil {
+				return total, err
+			}
 		}
-		n, err := c.Conn.Write(piece)
+		var err error
+		n, err = c.Conn.Write(piece)
 		total += n
 		c.written.Add(int64(n))
 		if err == nil {
