@@ -5,8 +5,10 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"net"
 	"runtime"
+	"strconv"
 	"sync"
 	"time"
 	"weak"
@@ -14,6 +16,7 @@ import (
 	"github.com/seed-0474a412/parley/internal/connpool"
 	"github.com/seed-0474a412/parley/internal/dial"
 	"github.com/seed-0474a412/parley/internal/sock"
+	"github.com/seed-0474a412/parley/internal/urls"
 )
 
 // Dialer makes network connections; a *net.Dialer is one. It must be safe for
@@ -109,8 +112,28 @@ func checkConn(c *conn, idle time.Duration, strict bool) (bool, connpool.Reason)
 	return true, 0
 }
 
+// checkTarget refuses hosts and ports that did not come from a URL parsed by this
+// package, before any dialer or resolver sees them. To ask here and not for each
+// request is enough, as they never have a connection that could be used again.
+func checkTarget(key connKey) error {
+	host, err := urls.CanonicalHost(key.host)
+	if err != nil {
+		return because(ErrInvalidURL, err)
+	}
+	if host != key.host {
+		return because(ErrInvalidURL, fmt.Errorf("the host is not in its canonical form, which is %s", host))
+	}
+	if n, err := strconv.ParseUint(key.port, 10, 16); err != nil || strconv.FormatUint(n, 10) != key.port {
+		return because(ErrInvalidURL, errors.New("the port is not a number up to 65535"))
+	}
+	return nil
+}
+
 // dialConn is connpool's Dial.
 func dialConn(ctx context.Context, key connKey) (*conn, error) {
+	if err := checkTarget(key); err != nil {
+		return nil, err
+	}
 	c := &conn{times: new(dial.Times)}
 	nc, err := dial.TCP(ctx, key.dialer, key.address(), c.times)
 	if err != nil {

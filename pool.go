@@ -313,6 +313,8 @@ func (p *Pool) acquireError(ctx context.Context, key connKey, limit Timeouts, go
 		return PhasePool, 0, ErrClientClosed
 	case errors.Is(err, ErrConnectTimeout):
 		return PhaseConnect, limit.Connect, timedOut(ErrConnectTimeout, limit.Connect, unwrapKind(err))
+	case errors.Is(err, ErrInvalidURL):
+		return PhaseRequest, 0, err
 	case errors.Is(err, ErrConnect), errors.Is(err, ErrTLS), errors.Is(err, ErrClientClosed):
 		return PhaseConnect, 0, err
 	case ctx.Err() != nil && got.Dialing > 0:
