@@ -308,7 +308,7 @@ func (p *Pool) acquireError(ctx context.Context, key connKey, limit Timeouts, go
 	var wait *connpool.WaitError
 	switch {
 	case errors.As(err, &wait):
-		return PhasePool, limit.Pool, &cause{kind: ErrPoolTimeout, detail: poolState(wait, key)}
+		return PhasePool, limit.Pool, &cause{kind: ErrPoolTimeout, detail: poolState(limit.Pool, wait, key)}
 	case errors.Is(err, connpool.ErrClosed):
 		return PhasePool, 0, ErrClientClosed
 	case errors.Is(err, ErrConnectTimeout):
@@ -336,8 +336,8 @@ func unwrapKind(err error) error {
 }
 
 // poolState says what a request waited for.
-func poolState(w *connpool.WaitError, key connKey) string {
-	after := fmt.Sprintf("after %v: ", w.Waited.Round(time.Millisecond))
+func poolState(limit time.Duration, w *connpool.WaitError, key connKey) string {
+	after := fmt.Sprintf("after %v: ", limit)
 	if w.Total {
 		return after + fmt.Sprintf("%d of %d connections to all origins in use, %d waiting", w.TotalOpen, w.Limit, w.TotalWaiting)
 	}

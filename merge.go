@@ -1,0 +1,153 @@
+package parley
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"time"
+
+	"github.com/seed-0474a412/parley/internal/urls"
+)
+
+// call is what one call allocates.
+type call struct {
+	req Request
+	url url.URL
+	rec record
+}
+
+// newCall makes a request of the session's values and the options. private asks
+// for a header of its own.
+func (c *Client) newCall(method, ref string, opts []RequestOption, private bool) (*call, error) {
+	k := &call{}
+	k.rec.start = time.Now()
+	req := &k.req
+	req.Method, req.URL, req.rec, req.merged = normalMethod(method), &k.url, &k.rec, true
+	var rc *requestConfig
+	if len(opts) > 0 || len(c.cfg.path) > 0 {
+		rc = &requestConfig{}
+		for _, o := range opts {
+			if err := o.applyRequest(rc); err != nil {
+				return nil, buildError(req.Method, nil, err)
+			}
+		}
+		var err error
+		if ref, err = expandPath(ref, c.cfg.path, rc.path); err != nil {
+			return nil, buildError(req.Method, nil, err)
+		}
+	}
+	same, err := c.base.JoinInto(&k.url, ref)
+	if err != nil {
+		return nil, buildError(req.Method, nil, urlError(err))
+	}
+	req.foreign = !same && !c.trusts(&k.url)
+	p := &c.own
+	if req.foreign {
+		p = &c.foreign
+	}
+	req.decode = p.decode
+	c.inherit(req)
+	if rc == nil && !private && c.shares && k.url.User == nil && (req.foreign || len(c.cfg.cookies) == 0) {
+		req.Header, req.block = p.block.header, p.block
+		if !req.foreign && len(c.cfg.params) > 0 {
+			req.addParams(c.cfg.paramsFor(req), c.cfg.style)
+		}
+		return k, nil
+	}
+	if rc == nil {
+		rc = &requestConfig{}
+	}
+	req.Header = cloneHeader(p.block.header)
+	req.takeUser()
+	var session *settings
+	if !req.foreign {
+		session = &c.cfg.settings
+	}
+	if err := req.apply(rc, session); err != nil {
+		return nil, buildError(req.Method, req.URL, err)
+	}
+	return k, nil
+}
+
+// cloneHeader leaves room for a few more.
+func cloneHeader(h http.Header) http.Header {
+	out := make(http.Header, len(h)+3)
+	for k, v := range h {
+		out[k] = v[:len(v):len(v)]
+	}
+	return out
+}
+
+// inherit gives a request the session's settings where it has none.
+func (c *Client) inherit(req *Request) {
+	s := &c.cfg.settings
+	req.Timeouts = req.Timeouts.over(c.timeouts)
+	if req.ExpectTimeout == 0 {
+		req.ExpectTimeout = s.expect
+	}
+	if req.HeaderOrder == nil {
+		req.HeaderOrder = s.order
+	}
+	if req.TLSConfig == nil {
+		req.TLSConfig = s.tls
+	}
+	if req.dialer == nil {
+		req.dialer = s.dialer
+	}
+	if req.MaxBodyBytes == 0 {
+		req.MaxBodyBytes = s.maxBody
+	}
+	if s.raw != nil && *s.raw {
+		req.rawResponses = true
+	}
+	if req.OnInformational == nil {
+		req.OnInformational = s.inform
+	}
+	req.attrs = joinAttributes(req.attrs, s.attrs)
+}
+
+// trusts reports whether the session's values may go to u.
+func (c *Client) trusts(u *url.URL) bool {
+	return slices.ContainsFunc(c.cfg.trusted, func(t *url.URL) bool { return urls.SameOrigin(t, u) })
+}
+
+// merge gives a copy of a request that was made without a session, with the
+// session's values in it.
+func (c *Client) merge(req *Request) (*Request, error) {
+	if req.URL == nil {
+		return nil, buildError(req.Method, nil, errNoURL)
+	}
+	// Whoever wrote the URL by hand gets the one form of it that all layers see.
+	u, err := parseURL(req.URL.String())
+	if err != nil {
+		return nil, buildError(req.Method, req.URL, err)
+	}
+	out := req.Clone()
+	out.merged = true
+	out.URL = u
+	out.takeUser()
+	out.foreign = c.base != nil && !urls.SameOrigin(c.base.URL(), u) && !c.trusts(u)
+	p := &c.own
+	if out.foreign {
+		p = &c.foreign
+	}
+	for name, values := range p.block.header {
+		if _, given := out.Header[name]; !given && !slices.Contains(req.omitted().headers, name) {
+			out.Header[name] = values[:len(values):len(values)]
+			if name == "Accept-Encoding" {
+				out.decode = p.decode
+			}
+		}
+	}
+	c.inherit(out)
+	if out.rawResponses {
+		out.setRaw(true)
+	}
+	if !out.foreign {
+		s := &c.cfg.settings
+		out.addParams(s.paramsFor(out), s.style)
+		own := cookieNames(out.Header["Cookie"])
+		out.addCookies(slices.DeleteFunc(slices.Clone(s.cookiesFor(out)), func(p Param) bool { return slices.Contains(own, p.Key) }))
+	}
+	return out, nil
+}
