@@ -85,7 +85,9 @@ var errBodyClosed = errors.New("the response has been closed")
 
 // Bytes reads the body to its end, closes it, and gives its content; it must not
 // be changed. A second call gives the same again. A body that was cut short is an
-// error, never a shorter result.
+// error, never a shorter result. Only where neither a length nor chunks delimit a
+// body is any orderly end of the connection taken for its own, over TLS also one
+// without a close_notify.
 func (r *Response) Bytes() ([]byte, error) {
 	if r.loaded || r.failed != nil {
 		return r.content, r.failed

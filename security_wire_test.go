@@ -397,7 +397,7 @@ func TestS058_TheHostOfAURLIsNotCutToAValidOne(t *testing.T) {
 		_, err = parley.New(parley.WithBaseURL("http://" + host + "/x"))
 		require.ErrorIs(t, err, parley.ErrInvalidURL, host)
 	}
-	for _, host := range append(badHosts, "", "[::1]x", "[]", "a b:80", "a\r\nX: 1:80") {
+	for _, host := range []string{"a\r\nX: 1", "a b", "a/b", "a@b", "a?b", "a#b", "a\\b", "a\x00", "[::1", "[::1]x", "[]", "a:b", ":80", "", "a b:80"} {
 		req, err := parley.NewRequest("GET", "http://a.test/")
 		require.NoError(t, err)
 		req.URL.Host = host
