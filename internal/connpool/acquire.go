@@ -87,12 +87,9 @@ func (p *Pool[K, C]) acquire(ctx context.Context, o *origin[K, C], want Want) (*
 	return p.check(ctx, e, idle, want)
 }
 
-// takeLocked lends what is there, past nobody who waits. idle is how long the connection was idle, less than 0 if it
-// was not.
+// takeLocked lends what is there. It passes nobody who waits: where somebody does, nothing is there (settleLocked).
+// idle is how long the connection was idle, less than 0 if it was not.
 func (o *origin[K, C]) takeLocked(now instant, wk *work[K, C]) (e *Entry[K, C], idle time.Duration) {
-	if o.waiters.n > 0 {
-		return nil, 0
-	}
 	l := o.pool.limits.Load()
 	if e = o.roomLocked(l, now); e != nil {
 		o.lendLocked(e, now, true)

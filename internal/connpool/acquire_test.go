@@ -215,6 +215,66 @@ func TestWhoFindsAnUnusableConnectionKeepsItsSlotAndItsPlace(t *testing.T) {
 	})
 }
 
+func TestLimitsLoweredDuringACheckCount(t *testing.T) {
+	bubble(t, Limits{Soft: -1}, func(t *testing.T, r *rig) {
+		busy := r.get("a")
+		r.idle("a", 1)
+		checking := make(chan bool)
+		r.cfg.Check = func(*fakeConn, time.Duration, bool) (bool, Reason) { return <-checking, ReasonPeerClosed }
+		a := r.start(1, "a", Want{})
+		b := r.start(2, "a", Want{})
+		b.conn(t)
+		r.SetLimits(Limits{Soft: -1, Hard: 1, Total: 3})
+		c, other := r.start(3, "a", Want{}), r.start(4, "b", Want{})
+		other.waits(t)
+		checking <- false
+		a.waits(t)
+		other.conn(t)   // the slot is in excess for one origin and serves another
+		r.Release(busy) // in excess still
+		require.Equal(t, []Reason{ReasonLimits}, r.closes(busy.Conn.id))
+		a.waits(t)
+		r.Release(b.entry)
+		require.Equal(t, b.entry, func() any { a.conn(t); return a.entry }(), "it keeps its place")
+		c.waits(t)
+	})
+}
+
+func TestWithoutACheckIdleConnectionsAreLentAsTheyAre(t *testing.T) {
+	for _, capacity := range []int64{1, 2} {
+		bubble(t, Limits{Soft: -1}, func(t *testing.T, r *rig) {
+			r.cfg.Check = nil
+			r.capacity = capacity
+			r.idle("a", 1)
+			time.Sleep(time.Second)
+			a := r.start(1, "a", Want{})
+			require.Equal(t, 1, a.conn(t).id)
+			require.Equal(t, Got{Reused: true, Idle: time.Second}, a.got)
+			require.EqualValues(t, 3-capacity, r.get("a").Conn.id)
+		})
+	}
+}
+
+func TestAWaiterWhoseTimerIsEarlyGoesOnWaiting(t *testing.T) {
+	bubble(t, Limits{Hard: 1}, func(t *testing.T, r *rig) {
+		e := r.get("a")
+		o := e.origin
+		w := r.newWaiter(context.Background(), Want{Wait: 2 * time.Second}, r.now())
+		o.mu.Lock()
+		o.enqueueLocked(w, false, r.now())
+		w.armLocked(o)
+		o.mu.Unlock()
+		time.Sleep(time.Second) // as when it lost its dial while its timer went off
+		require.Nil(t, r.expireWaiter(o, w))
+		r.Release(e)
+		time.Sleep(time.Second) // as when it went off while the connection was handed over
+		require.Nil(t, r.expireWaiter(o, w))
+		e, got, err := r.await(o, w)
+		require.NoError(t, err)
+		require.Equal(t, time.Second, got.Waited)
+		r.Release(e)
+	})
+}
+
 func TestStrictAndIdleTimeAreHandedToCheck(t *testing.T) {
 	bubble(t, Limits{Soft: -1}, func(t *testing.T, r *rig) {
 		r.idle("a", 1)

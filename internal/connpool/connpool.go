@@ -120,7 +120,6 @@ type Pool[K comparable, C Conn] struct {
 	needs   originHeap[K, C] // origins that only the total limit keeps from dialling, by their first such waiter
 	need    int              // dials that the origins in needs would start
 	making  int              // connections being closed to make room for those
-	again   bool             // somebody relied on one of these, and it has to look again
 	idlest  originHeap[K, C] // origins by a lower bound of when their idlest connection became idle
 	due     originHeap[K, C] // origins by the time at which something may expire
 	timer   *time.Timer

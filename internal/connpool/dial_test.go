@@ -117,6 +117,18 @@ func TestOneWhoCannotTakeOverADialWaitsWithItsOwnBound(t *testing.T) {
 	})
 }
 
+func TestOneWhoCannotTakeOverADialDoesNotKeepItFromTheNext(t *testing.T) {
+	bubble(t, Limits{Hard: 1}, func(t *testing.T, r *rig) {
+		r.manual = true
+		r.start(1, "a", Want{}).giveUp()
+		short, long := r.start(2, "a", Want{Connect: time.Second}), r.start(3, "a", Want{})
+		require.Equal(t, 1, r.Stats().Waiting)
+		r.finishDial(nil)
+		require.Equal(t, 1, short.conn(t).id, "the connection goes to the first all the same")
+		long.waits(t)
+	})
+}
+
 func TestDialsAreReboundToThoseWhoWait(t *testing.T) {
 	bubble(t, Limits{Hard: 3}, func(t *testing.T, r *rig) {
 		r.manual = true
@@ -203,12 +215,17 @@ func TestADialThatEndsAfterCloseIsClosed(t *testing.T) {
 			r.count(key, 1)
 			return c, nil
 		}
-		a := r.start(1, "a", Want{})
+		first := r.start(0, "a", Want{})
+		end <- struct{}{}
+		first.conn(t)
+		a, replay := r.start(1, "a", Want{}), r.replace(2, first.entry)
 		require.NoError(t, r.Pool.Close())
 		synctest.Wait()
 		require.ErrorIs(t, a.err, ErrClosed)
+		require.ErrorIs(t, replay.err, ErrClosed)
 		close(end)
-		require.Equal(t, []Reason{ReasonPoolClosed}, r.closes(1))
+		require.Equal(t, []Reason{ReasonPoolClosed}, r.closes(2))
+		require.Equal(t, []Reason{ReasonPoolClosed}, r.closes(3))
 		r.emptied()
 	})
 }

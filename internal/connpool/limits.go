@@ -26,7 +26,6 @@ func (p *Pool[K, C]) SetLimits(l Limits) {
 		wk.closing.pushBack(&e.pos)
 		p.finish(&wk)
 	}
-	p.rebalance()
 }
 
 // limitLocked applies the limits of this moment to an origin.

@@ -148,6 +148,31 @@ func TestOneQueueAcrossOriginsUnderTheTotalLimit(t *testing.T) {
 			require.Equal(t, 2, b.conn(t).id)
 		})
 	})
+	t.Run("also if its origin is at its hard limit", func(t *testing.T) {
+		bubble(t, Limits{Soft: -1, Hard: 1, Total: 1}, func(t *testing.T, r *rig) {
+			e := r.get("a")
+			a, b := r.start(1, "a", Want{}), r.start(2, "b", Want{})
+			r.Release(e)
+			require.Equal(t, 1, a.conn(t).id)
+			b.waits(t)
+		})
+	})
+	t.Run("a slot left by one who found other room goes to the first", func(t *testing.T) {
+		bubble(t, Limits{Soft: -1, Total: 2}, func(t *testing.T, r *rig) {
+			r.capacity = 2
+			full := r.get("a")
+			r.get("a")
+			r.Release(r.get("a")) // the second connection
+			checking := make(chan bool)
+			r.cfg.Check = func(*fakeConn, time.Duration, bool) (bool, Reason) { return <-checking, ReasonPeerClosed }
+			a, b := r.start(1, "a", Want{}), r.start(2, "b", Want{})
+			r.Release(full)
+			b.waits(t)
+			checking <- false
+			require.Equal(t, 1, a.conn(t).id)
+			require.Equal(t, "b", b.conn(t).key)
+		})
+	})
 	t.Run("a freed slot goes to the first of all, and nobody new passes", func(t *testing.T) {
 		bubble(t, Limits{Soft: -1, Total: 1}, func(t *testing.T, r *rig) {
 			e := r.get("a")
@@ -216,6 +241,26 @@ func TestOneQueueAcrossOriginsUnderTheTotalLimit(t *testing.T) {
 	})
 }
 
+func TestNoMoreRoomIsMadeThanIsNeeded(t *testing.T) {
+	bubble(t, Limits{Soft: -1, Total: 2}, func(t *testing.T, r *rig) {
+		r.idle("a", 1)
+		b := r.get("b")
+		closing := make(chan struct{})
+		shut := r.cfg.Close
+		r.cfg.Close = func(c *fakeConn, why Reason) {
+			<-closing
+			shut(c, why)
+		}
+		c := r.start(1, "c", Want{})
+		r.Release(b) // a's connection is being closed for c already
+		require.Equal(t, 1, r.Stats().Idle)
+		require.Equal(t, 1, r.Stats().Closing)
+		close(closing)
+		require.Equal(t, 3, c.conn(t).id)
+		require.Empty(t, r.closes(2))
+	})
+}
+
 func TestRaisedLimitsServeTheWaitersAtOnce(t *testing.T) {
 	for _, c := range []struct {
 		name       string
@@ -280,6 +325,24 @@ func TestLoweredLimitsCloseIdleConnectionsAndOthersWhenTheyAreFree(t *testing.T)
 			})
 		})
 	}
+}
+
+func TestLoweredLimitsCountWhatIsBeingClosed(t *testing.T) {
+	bubble(t, Limits{Soft: -1}, func(t *testing.T, r *rig) {
+		e := r.get("a")
+		r.idle("a", 3)
+		closing := make(chan struct{})
+		shut := r.cfg.Close
+		r.cfg.Close = func(c *fakeConn, why Reason) {
+			<-closing
+			shut(c, why)
+		}
+		go r.Discard(e, ReasonError)
+		synctest.Wait()
+		r.SetLimits(Limits{Soft: -1, Hard: 3})
+		require.Equal(t, 3, r.Stats().Idle)
+		close(closing)
+	})
 }
 
 func TestMaxRequestsRetiresAFreeConnection(t *testing.T) {

@@ -111,10 +111,7 @@ func TestAHijackedConnectionIsNotClosedAndItsSlotIsFree(t *testing.T) {
 	bubble(t, Limits{Hard: 1}, func(t *testing.T, r *rig) {
 		e := r.get("a")
 		a := r.start(1, "a", Want{})
-		r.Hijack(e)
-		r.mu.Lock()
-		r.count("a", -1)
-		r.mu.Unlock()
+		r.hijack(e)
 		require.Equal(t, 2, a.conn(t).id)
 		require.NoError(t, r.Pool.Close())
 		require.Empty(t, r.closes(1))

@@ -229,8 +229,9 @@ func (o *origin[K, C]) freeLocked(e *Entry[K, C], now instant, wk *work[K, C]) {
 
 // settleLocked gives the waiters what there is for them, in their order: room on lent connections, dials in flight
 // that lost their requester, and new dials. It is called whenever one of these, a slot or a waiter was added.
-// Waiters and idle connections never meet here: who finds an idle connection does not wait, and a connection that
-// becomes free while somebody waits does not become idle.
+//
+// After it, if somebody waits then there is no room on any connection that the pool knows of, and none is idle: who
+// finds an idle connection does not wait, and a connection that becomes free while somebody waits does not become idle.
 func (o *origin[K, C]) settleLocked(now instant, wk *work[K, C]) {
 	l := o.pool.limits.Load()
 	for o.waiters.n > 0 {

@@ -166,10 +166,7 @@ func (d *driver) end(a *attempt) string {
 		d.Discard(e, ReasonError)
 		return fmt.Sprintf("%d discards %s%d", a.number, a.key, e.Conn.id)
 	case n < 8 && d.borrowers(e) == 1:
-		d.Hijack(e)
-		d.mu.Lock()
-		d.count(a.key, -1)
-		d.mu.Unlock()
+		d.hijack(e)
 		return fmt.Sprintf("%d hijacks %s%d", a.number, a.key, e.Conn.id)
 	default:
 		shared := d.borrowers(e) > 1
@@ -201,16 +198,7 @@ func (d *driver) change(c *fakeConn) string {
 func (d *driver) check(before map[string]int, allBefore int) {
 	d.settleAttempts()
 	d.addsUp()
-	d.mu.Lock()
-	for key, most := range d.most {
-		if d.limits.Hard > 0 {
-			require.LessOrEqual(d.t, most, max(d.limits.Hard, before[key]), "hard limit of %s", key)
-		}
-	}
-	if d.limits.Total > 0 {
-		require.LessOrEqual(d.t, d.allMax, max(d.limits.Total, allBefore), "total limit")
-	}
-	d.mu.Unlock()
+	d.checkLimits(before, allBefore)
 	s := d.Stats()
 	for _, row := range s.Origins {
 		d.checkOrigin(row, s.Gauges)
@@ -229,6 +217,20 @@ func (d *driver) check(before map[string]int, allBefore int) {
 		}
 	}
 	require.Len(d.t, d.held, s.Borrowers)
+}
+
+// checkLimits tests that no limit was passed, nor passed by more than it was before it was lowered.
+func (d *driver) checkLimits(before map[string]int, allBefore int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for key, most := range d.most {
+		if d.limits.Hard > 0 {
+			require.LessOrEqual(d.t, most, max(d.limits.Hard, before[key]), "hard limit of %s", key)
+		}
+	}
+	if d.limits.Total > 0 {
+		require.LessOrEqual(d.t, d.allMax, max(d.limits.Total, allBefore), "total limit")
+	}
 }
 
 // settleAttempts sorts the attempts that ended, and checks that connections went to those who came first.

@@ -216,6 +216,14 @@ func (r *rig) idle(key string, n int) {
 	}
 }
 
+// hijack takes a connection out of the pool and out of the count, the latter first: its slot may dial at once.
+func (r *rig) hijack(e *Entry[string, *fakeConn]) {
+	r.mu.Lock()
+	r.count(e.Key(), -1)
+	r.mu.Unlock()
+	r.Hijack(e)
+}
+
 // addsUp checks that the statistics agree with themselves and with what was counted outside.
 func (r *rig) addsUp() {
 	r.t.Helper()

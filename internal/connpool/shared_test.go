@@ -120,6 +120,18 @@ func TestAConnectionWithoutCapacityIsRetired(t *testing.T) {
 	})
 }
 
+func TestRoomThatNobodyToldOfIsFoundWhenALoanEnds(t *testing.T) {
+	bubble(t, Limits{Soft: -1, Hard: 1}, func(t *testing.T, r *rig) {
+		e := r.get("a")
+		one, two, three := r.start(1, "a", Want{}), r.start(2, "a", Want{}), r.start(3, "a", Want{})
+		e.Conn.capacity.Store(2)
+		r.Release(e)
+		require.Equal(t, 1, one.conn(t).id)
+		require.Equal(t, 1, two.conn(t).id)
+		three.waits(t)
+	})
+}
+
 func TestWakeLetsWaitersTakeNewRoom(t *testing.T) {
 	bubble(t, Limits{Soft: -1, Hard: 1}, func(t *testing.T, r *rig) {
 		e := r.get("a")

@@ -67,8 +67,7 @@ func (p *Pool[K, C]) rebalance() {
 			continue
 		}
 		if p.making >= p.need {
-			p.again = true // whoever makes room now may have looked too early
-			p.mu.Unlock()
+			p.mu.Unlock() // enough is on its way, and whoever makes it comes back here
 			return
 		}
 		p.making++
@@ -84,10 +83,9 @@ func (p *Pool[K, C]) rebalance() {
 		}
 		p.mu.Lock()
 		p.making--
-		again := p.again
-		p.again = false
+		idle := p.idlest.min() != nil // since the look: whoever pooled it may have relied on this one
 		p.mu.Unlock()
-		if !again {
+		if !idle {
 			return
 		}
 	}

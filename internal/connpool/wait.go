@@ -103,11 +103,9 @@ func (w *waiter[K, C]) stopLocked(o *origin[K, C], now instant) {
 	}
 }
 
-// armLocked gives the waiter what it needs to sleep, after all that could be done for it at once was done.
+// armLocked gives the waiter what it needs to sleep. At most a dial has been found for it until now: had there been a
+// connection, it would not have become a waiter.
 func (w *waiter[K, C]) armLocked(o *origin[K, C]) {
-	if w.ended {
-		return
-	}
 	if w.queued {
 		w.countLocked(o)
 	}
