@@ -17,7 +17,7 @@ func Expand(ref string, values []Param) (expanded string, used []string, err err
 		return ref, nil, nil
 	}
 	start, end := pathBounds(ref)
-	if strings.IndexAny(ref[start:end], "{}") < 0 {
+	if !strings.ContainsAny(ref[start:end], "{}") {
 		return ref, nil, nil
 	}
 	e := expander{values: values, input: ref}
@@ -67,7 +67,7 @@ type expander struct {
 
 // segment appends a segment with its placeholders replaced.
 func (e *expander) segment(s string) error {
-	if strings.IndexAny(s, "{}") < 0 {
+	if !strings.ContainsAny(s, "{}") {
 		e.out = append(e.out, s...)
 		return nil
 	}

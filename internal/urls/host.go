@@ -165,7 +165,8 @@ func isNumber(label string) bool {
 }
 
 // validPunycode reports whether every label of a canonical name that is marked
-// as punycode decodes to an international label and back to itself.
+// as punycode decodes to an international label. ToUnicode refuses labels that
+// another form stands for, such as those with capitals.
 func validPunycode(name string) bool {
 	if !strings.Contains(name, punycodePrefix) {
 		return true
@@ -176,9 +177,6 @@ func validPunycode(name string) bool {
 		}
 		decoded, err := lookup.ToUnicode(label)
 		if err != nil || !isInternational(decoded) {
-			return false
-		}
-		if again, err := lookup.ToASCII(decoded); err != nil || again != label {
 			return false
 		}
 	}
