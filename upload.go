@@ -142,6 +142,7 @@ func (u *upload) waitAtGate() error {
 	select {
 	case <-u.gate:
 	case <-late:
+		u.open()
 	case <-u.quit:
 		return errStopped
 	}
@@ -187,12 +188,14 @@ func (u *upload) writeSized() error {
 	if left > 0 {
 		return lengthError("the body ended after %d of %d bytes", u.size-left, u.size)
 	}
-	if n, err := u.read((*buf)[:1]); n > 0 {
+	n, err := u.read((*buf)[:1])
+	switch {
+	case n > 0:
 		return lengthError("the body is longer than the announced %d bytes", u.size)
-	} else if err != nil && err != io.EOF {
-		return err
+	case err == io.EOF || err == errStopped: // all was sent
+		return nil
 	}
-	return nil
+	return err
 }
 
 // writeChunks sends the body in chunks, one for each Read, and the trailers.
@@ -324,8 +327,9 @@ func (u *upload) result() (err error, ended bool) {
 }
 
 // afterAnswer is how long an upload may take to notice that it is complete, once
-// the whole response has come.
-const afterAnswer = 10 * time.Millisecond
+// the whole response has come: time enough to be scheduled on a busy machine. Only an
+// answer that came in full before the request did takes so long.
+const afterAnswer = 100 * time.Millisecond
 
 // finish ends the upload if it goes on still, and reports whether all was sent.
 // wait gives it a moment for its last step.
@@ -341,6 +345,11 @@ func (u *upload) finish(wait bool) bool {
 	err, ended := u.result()
 	if !ended {
 		u.abort()
+		return false
 	}
-	return ended && err == nil
+	if err == nil {
+		// It may have been stopped when there was nothing left to stop.
+		u.conn.sock.ResumeWrite(u.loan)
+	}
+	return err == nil
 }

@@ -182,17 +182,33 @@ func (c *Conn) Interrupt(l Loan, why error) {
 }
 
 // StopWrite lets a write that waits fail with why, and all that follow, if the
-// loan still runs. Reads go on; the connection is not fit for another loan.
+// loan still runs. Reads go on; the connection is not fit for another loan. Where it
+// takes no deadlines a write that waits already goes on, without a limit, so that
+// what the peer says can be read.
 func (c *Conn) StopWrite(l Loan, why error) {
 	c.mu.Lock()
-	refused := false
-	if c.loan == l && c.muted == nil && c.stopped == nil {
-		c.muted = why
-		refused = c.refuses.Load() || c.Conn.SetWriteDeadline(past) != nil
+	defer c.mu.Unlock()
+	if c.loan != l || c.muted != nil || c.stopped != nil {
+		return
 	}
-	c.mu.Unlock()
-	if refused {
-		c.Conn.Close()
+	c.muted = why
+	c.write.limit, c.write.by = 0, 0
+	if !c.refuses.Load() && c.Conn.SetWriteDeadline(past) != nil {
+		c.refuses.Store(true)
+	}
+}
+
+// ResumeWrite takes back StopWrite if the loan still runs. It is for an owner who
+// knows that no write has failed of it.
+func (c *Conn) ResumeWrite(l Loan) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.loan != l || c.muted == nil || c.stopped != nil {
+		return
+	}
+	c.muted = nil
+	if !c.refuses.Load() {
+		c.setLocked(&c.write)
 	}
 }
 

@@ -57,14 +57,60 @@ func TestStop_endsAWaitAtOnceWithItsReason(t *testing.T) {
 	}
 }
 
-func TestStopWrite_closesWhatTakesNoDeadlines(t *testing.T) {
+func TestStopWrite_withoutDeadlinesLeavesReadingAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, l, s, _ := piped(t, true)
+		c, l, s, far := piped(t, true)
+		c.WriteWithin(time.Second)
+		written := make(chan error, 1)
+		go func() {
+			_, err := c.Write([]byte("nobody reads this"))
+			written <- err
+		}()
+		synctest.Wait()
 		c.StopWrite(l, errWhy)
+		go say(far, 1, time.Minute)
+		read(t, c, 1)
+		require.False(t, s.closed.Load())
+		c.Interrupt(l, io.ErrClosedPipe)
+		require.Error(t, <-written)
 		require.True(t, s.closed.Load())
 		_, err := c.Write([]byte("x"))
-		require.Equal(t, errWhy, err)
+		require.Error(t, err)
+		require.False(t, c.End(l))
 	})
+}
+
+func TestResumeWrite_makesTheConnectionFitAgain(t *testing.T) {
+	for _, refuse := range []bool{false, true} {
+		synctest.Test(t, func(t *testing.T) {
+			c, l, _, far := piped(t, refuse)
+			c.WriteWithin(time.Second)
+			c.StopWrite(l, errWhy)
+			c.ResumeWrite(l - 1)
+			_, err := c.Write([]byte("x"))
+			require.Equal(t, errWhy, err, "another loan's word does not count")
+			c.ResumeWrite(l)
+			require.True(t, c.End(l))
+			l = c.Begin()
+			go func() {
+				time.Sleep(time.Minute)
+				_, _ = io.ReadFull(far, make([]byte, 1))
+			}()
+			_, err = c.Write([]byte("x"))
+			require.NoError(t, err)
+			require.True(t, c.End(l))
+		})
+	}
+}
+
+func TestResumeWrite_doesNotUndoACancellation(t *testing.T) {
+	c, l, _, _ := piped(t, false)
+	c.StopWrite(l, errWhy)
+	c.Cancel()
+	c.ResumeWrite(l)
+	_, err := c.Write([]byte("x"))
+	require.Equal(t, ErrCancelled, err)
+	require.False(t, c.End(l))
 }
 
 func TestStop_refusesEveryLaterMove(t *testing.T) {
