@@ -175,7 +175,7 @@ func dialEnded(ctx context.Context, err error) error {
 
 func tlsError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
-		return dialEnded(ctx, err)
+		return dialEnded(ctx, fmt.Errorf("TLS handshake: %w", err))
 	}
 	return because(ErrTLS, err)
 }

@@ -10,6 +10,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/seed-0474a412/parley/internal/connpool"
@@ -243,7 +244,10 @@ func (x *exchange) writeFailed(err error) *failure {
 
 func (x *exchange) failWrite(err error) *failure {
 	sent := MaybeSent
-	if x.conn().sock.Written() == 0 {
+	switch {
+	case x.began:
+		sent = Answering
+	case x.conn().sock.Written() == 0:
 		sent = NotSent
 	}
 	f := &failure{reason: connpool.ReasonError, broken: broken(err)}
@@ -273,9 +277,11 @@ func (x *exchange) readHead() *failure {
 		return nil
 	}
 	h.StatusCode = 0
+	var uploaded bool
 	if x.up != nil {
 		// What stopped the upload, if something did, is why there is no answer.
-		if upErr, ended := x.up.result(); ended && upErr != nil {
+		var upErr error
+		if upErr, uploaded = x.up.result(); uploaded && upErr != nil {
 			return x.failWrite(upErr)
 		}
 	}
@@ -288,6 +294,9 @@ func (x *exchange) readHead() *failure {
 	}
 	f := &failure{reason: connpool.ReasonError, broken: broken(err)}
 	f.err = x.failIO(PhaseResponse, sent, err)
+	if x.up != nil && !uploaded {
+		f.err.Phase = PhaseWrite
+	}
 	return f
 }
 
@@ -392,7 +401,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if x.closing.Load() {
 		x.err = errBodyClosed
 	} else {
-		x.err = x.failIO(PhaseRead, Answering, err)
+		x.err = x.failRead(err)
 	}
 	x.end(connpool.ReasonError)
 	return n, x.err
@@ -486,8 +495,21 @@ func (x *exchange) failAcquire(key connKey, got connpool.Got, err error) *Error 
 		x.pool.countTimeout(phase)
 	}
 	e := x.fail(phase, NotSent, err)
-	e.Limit = limit
+	e.Limit = max(e.Limit, limit)
 	return e
+}
+
+// failRead makes the error of a body that could not be read. If the upload that went
+// on beside it failed by itself, that is why.
+func (x *exchange) failRead(err error) *Error {
+	if x.up != nil {
+		var source *sourceError
+		upErr, _ := x.up.result()
+		if errors.Is(upErr, os.ErrDeadlineExceeded) || errors.As(upErr, &source) {
+			return x.failIO(PhaseWrite, Answering, upErr)
+		}
+	}
+	return x.failIO(PhaseRead, Answering, err)
 }
 
 // failIO makes an *Error of a failed read or write.
@@ -506,20 +528,25 @@ func (x *exchange) failIO(phase Phase, sent Sent, err error) *Error {
 	case errors.As(err, &malformed):
 		err = because(ErrRemoteProtocol, err)
 	case phase == PhaseWrite:
-		err = because(ErrWrite, err)
+		err = because(ErrWrite, orClosed(err))
 	case errors.Is(err, io.EOF) || phase == PhaseResponse && errors.Is(err, io.ErrUnexpectedEOF):
 		err = &cause{kind: ErrPeerClosed, detail: "before the response was complete", err: io.ErrUnexpectedEOF}
+	case phase == PhaseResponse:
+		err = because(ErrRead, orClosed(err))
 	default:
 		err = because(ErrRead, err)
 	}
 	e := x.fail(phase, sent, err)
-	if e.Limit = limit; limit == 0 {
-		var total *totalTimeout
-		if errors.As(err, &total) {
-			e.Limit = total.limit
-		}
-	}
+	e.Limit = max(e.Limit, limit)
 	return e
+}
+
+// orClosed marks the error of a connection that the peer reset instead of answering.
+func orClosed(err error) error {
+	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+		return because(ErrPeerClosed, err)
+	}
+	return err
 }
 
 func (x *exchange) phaseLimit(phase Phase, err error) (time.Duration, error) {
@@ -534,8 +561,13 @@ func (x *exchange) phaseLimit(phase Phase, err error) (time.Duration, error) {
 }
 
 func (x *exchange) fail(phase Phase, sent Sent, err error) *Error {
-	return &Error{
+	e := &Error{
 		Op: "send", Method: x.req.Method, URL: withoutUser(x.req.URL), Phase: phase, Sent: sent,
 		Attempt: int(x.rec.attempt), Elapsed: x.rec.since(), Err: err,
 	}
+	var total *totalTimeout
+	if errors.As(err, &total) {
+		e.Limit = total.limit
+	}
+	return e
 }
