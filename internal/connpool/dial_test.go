@@ -103,17 +103,24 @@ func TestADialIsTakenOverOnlyByOneWhoAllowsItTheTimeItHas(t *testing.T) {
 
 func TestOneWhoCannotTakeOverADialWaitsWithItsOwnBound(t *testing.T) {
 	bubble(t, Limits{Hard: 2}, func(t *testing.T, r *rig) {
+		e := r.get("a")
 		r.manual = true
 		long := r.start(1, "a", Want{})
 		short := r.start(2, "a", Want{Connect: time.Minute, Wait: 3 * time.Second})
+		time.Sleep(time.Second)
+		r.Discard(e, ReasonError)
+		time.Sleep(10 * time.Second)
 		r.pending()[1].end <- nil // the dial of the second, taken by the first
-		require.Equal(t, 1, long.conn(t).id)
+		require.Equal(t, 2, long.conn(t).id)
 		short.waits(t)
 		require.Equal(t, 1, r.Stats().Waiting)
-		time.Sleep(3 * time.Second)
+		time.Sleep(2*time.Second - time.Nanosecond)
+		short.waits(t)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		var err *WaitError
 		require.ErrorAs(t, short.err, &err)
+		require.Equal(t, 3*time.Second, err.Waited, "the time with a dial does not count")
 	})
 }
 

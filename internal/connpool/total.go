@@ -75,10 +75,7 @@ func (p *Pool[K, C]) rebalance() {
 		var wk work[K, C]
 		if e := p.takeIdlest(ReasonMadeRoom); e != nil {
 			e.making = true
-			wk.closing.pushBack(&e.pos)
-			for e := wk.closing.popFront(); e != nil; e = wk.closing.popFront() {
-				p.closeOne(e, &wk)
-			}
+			p.closeOne(e, &wk) // and what is left to balance is done here
 			continue
 		}
 		p.mu.Lock()
