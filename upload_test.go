@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -100,7 +101,7 @@ func (b *ownBody) ContentType() string { return "text/x-own" }
 func (b *ownBody) Replayable() bool    { return true }
 func (b *ownBody) Open() (io.ReadCloser, error) {
 	b.opened.Add(1)
-	return &ownReader{b.parts, b}, nil
+	return &ownReader{slices.Clone(b.parts), b}, nil
 }
 
 type ownReader struct {
