@@ -11,6 +11,7 @@ import (
 	"mime"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"sync/atomic"
 
@@ -68,8 +69,15 @@ func JSONBody(v any) (Body, error) {
 	return &bytesBody{bytes.TrimSuffix(buf.Bytes(), []byte("\n")), "application/json"}, nil
 }
 
+// maxXMLDepth bounds the nesting of what becomes XML, as encoding/xml follows a
+// value that contains itself until the stack is full.
+const maxXMLDepth = 10_000
+
 // XMLBody gives v encoded as XML after the XML declaration.
 func XMLBody(v any) (Body, error) {
+	if nestedOver(reflect.ValueOf(v), maxXMLDepth, "xml") {
+		return nil, failed("XML body from %T: nested more than %d deep, or contained in itself", v, maxXMLDepth)
+	}
 	b, err := xml.Marshal(v)
 	if err != nil {
 		return nil, fmt.Errorf("encode the XML body: %w", err)

@@ -1,6 +1,7 @@
 package parley
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -91,50 +92,89 @@ func contentCodings(h http.Header) ([]string, error) {
 	return out, nil
 }
 
-var gzipReaders sync.Pool // of *gzip.Reader
+// maxEmptyMembers bounds the members without content that a gzip body may have.
+// Tools that join files leave a few; any number of them costs time and gives nothing.
+const maxEmptyMembers = 1000
+
+// gunzip is a decoder with the buffer that it reads from, which lasts from one
+// member to the next.
+type gunzip struct {
+	z  gzip.Reader
+	br bufio.Reader
+}
+
+var gunzips = sync.Pool{New: func() any { return new(gunzip) }}
 
 // gzipBody decodes gzip (RFC 1952). Nothing is read before the first Read.
 type gzipBody struct {
 	raw  io.ReadCloser
 	resp *Response
 	mu   sync.Mutex
-	z    *gzip.Reader
+	d    *gunzip
 	err  error
+
+	inside  bool // a member was begun
+	content bool // it has given something
+	empty   int  // members that gave nothing
 }
 
 func (g *gzipBody) Read(p []byte) (int, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.err != nil {
+	if g.err != nil || len(p) == 0 {
 		return 0, g.err
 	}
-	if g.z == nil {
-		if g.err = g.open(); g.err != nil {
-			return 0, g.err
-		}
+	if g.d == nil {
+		g.d = gunzips.Get().(*gunzip)
+		g.d.br.Reset(g.raw)
 	}
-	n, err := g.z.Read(p)
+	n, err := g.read(p)
 	if err != nil {
 		g.finish(err)
 	}
 	return n, g.err
 }
 
-// open reads the gzip header. An empty body is taken as the empty content that it
-// is meant for by servers which set the header all the same.
-func (g *gzipBody) open() error {
-	z, _ := gzipReaders.Get().(*gzip.Reader)
-	if z == nil {
-		z = new(gzip.Reader)
-	}
-	if err := z.Reset(g.raw); err != nil {
-		gzipReaders.Put(z)
-		if err == io.EOF {
-			return io.EOF
+// read reads from one member after the other.
+func (g *gzipBody) read(p []byte) (int, error) {
+	for {
+		if !g.inside {
+			if err := g.begin(); err != nil {
+				return 0, err
+			}
 		}
-		return g.wrap(err)
+		n, err := g.d.z.Read(p)
+		g.content = g.content || n > 0
+		if err != io.EOF {
+			return n, err
+		}
+		g.inside = false
+		if !g.content {
+			if g.empty++; g.empty > maxEmptyMembers {
+				return 0, fmt.Errorf("more than %d members without content", maxEmptyMembers)
+			}
+		}
+		if n > 0 {
+			return n, nil
+		}
 	}
-	g.z = z
+}
+
+// begin reads the header of the next member; io.EOF says that there is none. A body
+// without any is taken as the empty content that it is meant for by servers which
+// set the header all the same.
+func (g *gzipBody) begin() error {
+	if _, err := g.d.br.Peek(1); err != nil {
+		return err
+	}
+	if err := g.d.z.Reset(&g.d.br); err != nil {
+		if err == io.EOF { // within the header
+			return io.ErrUnexpectedEOF
+		}
+		return err
+	}
+	g.d.z.Multistream(false)
+	g.inside, g.content = true, false
 	return nil
 }
 
@@ -145,9 +185,10 @@ func (g *gzipBody) finish(err error) {
 			g.err = g.wrap(err)
 		}
 	}
-	if g.z != nil {
-		gzipReaders.Put(g.z)
-		g.z = nil
+	if g.d != nil {
+		g.d.br.Reset(nil)
+		gunzips.Put(g.d)
+		g.d = nil
 	}
 }
 
@@ -163,7 +204,7 @@ func (g *gzipBody) Close() error {
 	err := g.raw.Close() // ends a read that waits, which holds the lock
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.err == nil || g.z != nil {
+	if g.err == nil {
 		g.finish(errBodyClosed)
 		g.err = errBodyClosed
 	}

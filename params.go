@@ -2,6 +2,7 @@ package parley
 
 import (
 	"encoding"
+	"encoding/xml"
 	"fmt"
 	"maps"
 	"math"
@@ -52,6 +53,9 @@ func paramsOf(v any) ([]Param, error) {
 		return out, nil
 	}
 	rv := reflect.ValueOf(v)
+	if nestedOver(rv, maxParamDepth, "url") {
+		return nil, failed("parameters from %T: nested more than %d deep, or contained in themselves", v, maxParamDepth)
+	}
 	for rv.Kind() == reflect.Pointer {
 		if rv.IsNil() {
 			return nil, nil
@@ -69,6 +73,59 @@ func paramsOf(v any) ([]Param, error) {
 		return fromMap(rv)
 	}
 	return nil, fmt.Errorf("%w: parameters from %T: give Params, url.Values, a map with string keys or a struct with url tags", errInvalidOption, v)
+}
+
+// maxParamDepth bounds the nesting of what parameters and forms are made of. The
+// encoders follow it without a limit of their own, also in circles.
+const maxParamDepth = 32
+
+// nestedOver reports whether there is a way of more than depth steps from v into
+// its fields, elements and what they point to. Fields that are not exported, or
+// that tag excludes by "-", do not count, nor does what encodes itself.
+func nestedOver(v reflect.Value, depth int, tag string) bool {
+	if depth < 0 {
+		return true
+	}
+	if !v.IsValid() || slices.ContainsFunc(encoderTypes, v.Type().Implements) {
+		return false
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return nestedOver(v.Elem(), depth-1, tag)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			f := v.Type().Field(i)
+			if (f.IsExported() || f.Anonymous) && f.Tag.Get(tag) != "-" && nestedOver(v.Field(i), depth-1, tag) {
+				return true
+			}
+		}
+	case reflect.Map:
+		if isScalar(v.Type().Elem()) {
+			return false
+		}
+		for it := v.MapRange(); it.Next(); {
+			if nestedOver(it.Value(), depth-1, tag) {
+				return true
+			}
+		}
+	case reflect.Slice, reflect.Array:
+		if isScalar(v.Type().Elem()) {
+			return false
+		}
+		for i := range v.Len() {
+			if nestedOver(v.Index(i), depth-1, tag) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var encoderTypes = []reflect.Type{reflect.TypeFor[query.Encoder](), reflect.TypeFor[xml.Marshaler](), reflect.TypeFor[encoding.TextMarshaler]()}
+
+// isScalar reports whether values of t contain no others.
+func isScalar(t reflect.Type) bool {
+	return t.Kind() <= reflect.Complex128 || t.Kind() == reflect.String
 }
 
 func fromLists(v map[string][]string) []Param {

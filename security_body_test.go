@@ -53,6 +53,7 @@ func TestS064_OnlyTheEngineWritesFraming(t *testing.T) {
 		"another length":     {five, parley.WithHeader("Content-Length", "3")},
 		"two lengths":        {five, parley.WithHeaders(http.Header{"Content-Length": {"5", "5"}})},
 		"no number":          {five, parley.WithHeader("Content-Length", "+5")},
+		"hexadecimal":        {five, parley.WithHeader("Content-Length", "0x5")},
 		"negative":           {five, parley.WithHeader("Content-Length", "-5")},
 		"another coding":     {five, parley.WithHeader("Transfer-Encoding", "gzip")},
 		"two codings":        {five, parley.WithHeader("Transfer-Encoding", "gzip, chunked")},

@@ -2,9 +2,10 @@ package parley_test
 
 // Every case of the list of known vulnerabilities of HTTP clients has a test whose
 // name begins with its number: section 4 (what is written) in this file and in
-// security_body_test.go, section 5 (what is read) in security_parse_test.go, section 6 (exhaustion) in
-// security_limits_test.go, and the rules that need no socket once more in package
-// internal/h1. These have no test, or parts of them have none:
+// security_body_test.go, section 5 (what is read) in security_parse_test.go and
+// security_desync_test.go, section 6 (exhaustion) in security_limits_test.go and
+// security_exhaustion_test.go, and the rules that need no socket once more in
+// package internal/h1. These have no test, or parts of them have none:
 //
 //	S053  credentials given by option: come with the auth layer
 //	S055  methods of redirected requests: come with redirects
