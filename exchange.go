@@ -277,6 +277,9 @@ func (x *exchange) readHead() *failure {
 		return nil
 	}
 	h.StatusCode = 0
+	if errors.Is(err, sock.ErrWriteLate) {
+		return x.failWrite(err)
+	}
 	var uploaded bool
 	if x.up != nil {
 		// What stopped the upload, if something did, is why there is no answer.
@@ -502,6 +505,9 @@ func (x *exchange) failAcquire(key connKey, got connpool.Got, err error) *Error 
 // failRead makes the error of a body that could not be read. If the upload that went
 // on beside it failed by itself, that is why.
 func (x *exchange) failRead(err error) *Error {
+	if errors.Is(err, sock.ErrWriteLate) {
+		return x.failIO(PhaseWrite, Answering, err)
+	}
 	if x.up != nil {
 		var source *sourceError
 		upErr, _ := x.up.result()

@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -20,26 +23,56 @@ import (
 const (
 	// short is a limit that a test lets pass, and patience how much later than it
 	// the call may end on a busy machine.
-	short    = 100 * time.Millisecond
+	short    = 150 * time.Millisecond
 	patience = 2 * time.Second
 )
 
 // line makes servers and sessions that talk in clear or over TLS.
 type line struct{ authority *wiretest.Authority }
 
-// overLines runs a test on both kinds of line, in parallel with others.
-func overLines(t *testing.T, test func(t *testing.T, l line)) {
-	t.Run("plain", func(t *testing.T) {
-		t.Parallel()
-		test(t, line{})
-	})
-	t.Run("TLS", func(t *testing.T) {
-		t.Parallel()
-		test(t, line{wiretest.NewAuthority(t)})
-	})
+// each runs a test for every row, all at once however many processors there are: what
+// they do mostly is to wait.
+func each[V any](t testing.TB, rows map[string]V, test func(t testing.TB, row V)) {
+	t.Helper()
+	var running sync.WaitGroup
+	for name, row := range rows {
+		running.Go(func() { test(&trial{t, name}, row) })
+	}
+	running.Wait()
 }
 
-func (l line) serve(t *testing.T, script func(*wiretest.Conn)) *wiretest.Server {
+// trial is one of several tests that share a testing.T.
+type trial struct {
+	testing.TB
+	name string
+}
+
+func (t *trial) Name() string { return t.TB.Name() + "/" + t.name }
+
+func (t *trial) Errorf(format string, args ...any) {
+	t.Helper()
+	t.TB.Errorf("%s: %s", t.name, fmt.Sprintf(format, args...))
+}
+
+func (t *trial) Fatalf(format string, args ...any) {
+	t.Helper()
+	t.Errorf(format, args...)
+	t.FailNow()
+}
+
+// FailNow ends this trial and no other.
+func (t *trial) FailNow() {
+	t.Fail()
+	runtime.Goexit()
+}
+
+// overLines runs a test on both kinds of line.
+func overLines(t testing.TB, test func(t testing.TB, l line)) {
+	t.Helper()
+	each(t, map[string]line{"plain": {}, "TLS": {wiretest.NewAuthority(t)}}, test)
+}
+
+func (l line) serve(t testing.TB, script func(*wiretest.Conn)) *wiretest.Server {
 	t.Helper()
 	if l.authority == nil {
 		return wiretest.Serve(t, script)
@@ -49,7 +82,7 @@ func (l line) serve(t *testing.T, script func(*wiretest.Conn)) *wiretest.Server 
 
 // session makes a session whose limits are long but for those in limits, so that no
 // other limit than the one in question can pass.
-func (l line) session(t *testing.T, limits parley.Timeouts, opts ...parley.ClientOption) *parley.Client {
+func (l line) session(t testing.TB, limits parley.Timeouts, opts ...parley.ClientOption) *parley.Client {
 	t.Helper()
 	opts = append([]parley.ClientOption{parley.WithPhaseTimeout(guard), parley.WithTimeouts(limits)}, opts...)
 	if l.authority != nil {
@@ -81,7 +114,7 @@ var timeoutKinds = []error{
 }
 
 // requireLapse checks the error of a call that began at start.
-func requireLapse(t *testing.T, err error, start time.Time, want lapse) {
+func requireLapse(t testing.TB, err error, start time.Time, want lapse) {
 	t.Helper()
 	took := time.Since(start)
 	var e *parley.Error
@@ -106,7 +139,7 @@ func requireLapse(t *testing.T, err error, start time.Time, want lapse) {
 
 // requireCounted checks that the pool counted one timeout, and that nothing of the
 // call is left in it.
-func requireCounted(t *testing.T, c *parley.Client, phase parley.Phase) {
+func requireCounted(t testing.TB, c *parley.Client, phase parley.Phase) {
 	t.Helper()
 	require.Equal(t, map[parley.Phase]int64{phase: 1}, c.Stats().Timeouts)
 	requireNoneActive(t, c)
@@ -115,7 +148,7 @@ func requireCounted(t *testing.T, c *parley.Client, phase parley.Phase) {
 
 func TestTimeout_Pool(t *testing.T) {
 	t.Parallel()
-	overLines(t, func(t *testing.T, l line) {
+	overLines(t, func(t testing.TB, l line) {
 		server := l.serve(t, afterHead(func(c *wiretest.Conn) {
 			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
 			c.Hold()
@@ -135,7 +168,7 @@ func TestTimeout_Pool(t *testing.T) {
 
 func TestTimeout_Connect(t *testing.T) {
 	t.Parallel()
-	overLines(t, func(t *testing.T, l line) {
+	overLines(t, func(t testing.TB, l line) {
 		client := l.session(t, parley.Timeouts{Connect: short}, parley.WithDialer(parley.DialerFunc(
 			func(ctx context.Context, network, address string) (net.Conn, error) {
 				<-ctx.Done() // as a peer that does not answer
@@ -156,7 +189,7 @@ func TestTimeout_Connect(t *testing.T) {
 
 func TestTimeout_Handshake(t *testing.T) {
 	t.Parallel()
-	for name, script := range map[string]func(*wiretest.Conn){
+	each(t, map[string]func(*wiretest.Conn){
 		"silent from the start": func(c *wiretest.Conn) { c.Hold() },
 		"silent after the hello": func(c *wiretest.Conn) {
 			c.Reader.Peek(5)
@@ -165,19 +198,16 @@ func TestTimeout_Handshake(t *testing.T) {
 		"a byte now and then": func(c *wiretest.Conn) {
 			c.Drip("\x16\x03\x03\x40\x00"+strings.Repeat("\x00", 1000), short/5)
 		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			server := wiretest.Serve(t, script)
-			l := line{wiretest.NewAuthority(t)}
-			client := l.session(t, parley.Timeouts{Connect: short})
-			start := time.Now()
-			_, err := client.Get(t.Context(), "https://"+server.Addr())
-			requireLapse(t, err, start, lapse{parley.ErrConnectTimeout, parley.PhaseConnect, short, parley.NotSent})
-			require.ErrorContains(t, err, "TLS handshake", "the stage is named")
-			requireCounted(t, client, parley.PhaseConnect)
-		})
-	}
+	}, func(t testing.TB, script func(*wiretest.Conn)) {
+		server := wiretest.Serve(t, script)
+		l := line{wiretest.NewAuthority(t)}
+		client := l.session(t, parley.Timeouts{Connect: short})
+		start := time.Now()
+		_, err := client.Get(t.Context(), "https://"+server.Addr())
+		requireLapse(t, err, start, lapse{parley.ErrConnectTimeout, parley.PhaseConnect, short, parley.NotSent})
+		require.ErrorContains(t, err, "TLS handshake", "the stage is named")
+		requireCounted(t, client, parley.PhaseConnect)
+	})
 }
 
 // zeros gives endless zero bytes.
@@ -191,24 +221,21 @@ func (zeros) Read(p []byte) (int, error) {
 func TestTimeout_Write(t *testing.T) {
 	t.Parallel()
 	big := make([]byte, 32<<20)
-	for name, body := range map[string]func() parley.RequestOption{
-		"in memory":          func() parley.RequestOption { return parley.WithBytes(big) },
-		"of a known length":  func() parley.RequestOption { return parley.WithReader(bytes.NewReader(big)) },
-		"of unknown length":  func() parley.RequestOption { return parley.WithReader(zeros{}) },
+	each(t, map[string]func() parley.RequestOption{
+		"in memory":            func() parley.RequestOption { return parley.WithBytes(big) },
+		"of a known length":    func() parley.RequestOption { return parley.WithReader(bytes.NewReader(big)) },
+		"of unknown length":    func() parley.RequestOption { return parley.WithReader(zeros{}) },
 		"of a type of its own": func() parley.RequestOption { return parley.WithBody(sizedZeros(len(big))) },
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			overLines(t, func(t *testing.T, l line) {
-				server := l.serve(t, afterHead((*wiretest.Conn).Hold))
-				client := l.session(t, parley.Timeouts{Write: short})
-				start := time.Now()
-				_, err := client.Post(t.Context(), server.URL(), body())
-				requireLapse(t, err, start, lapse{parley.ErrWriteTimeout, parley.PhaseWrite, short, parley.MaybeSent})
-				requireCounted(t, client, parley.PhaseWrite)
-			})
+	}, func(t testing.TB, body func() parley.RequestOption) {
+		overLines(t, func(t testing.TB, l line) {
+			server := l.serve(t, afterHead((*wiretest.Conn).Hold))
+			client := l.session(t, parley.Timeouts{Write: short})
+			start := time.Now()
+			_, err := client.Post(t.Context(), server.URL(), body())
+			requireLapse(t, err, start, lapse{parley.ErrWriteTimeout, parley.PhaseWrite, short, parley.MaybeSent})
+			requireCounted(t, client, parley.PhaseWrite)
 		})
-	}
+	})
 }
 
 // sizedZeros is a body of so many zeros that is not in memory.
@@ -224,7 +251,7 @@ func (z sizedZeros) Open() (io.ReadCloser, error) {
 // The answer has begun, but the upload that goes on beside it gets no further.
 func TestTimeout_WriteAfterAnEarlyAnswer(t *testing.T) {
 	t.Parallel()
-	overLines(t, func(t *testing.T, l line) {
+	overLines(t, func(t testing.TB, l line) {
 		server := l.serve(t, afterHead(func(c *wiretest.Conn) {
 			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
 			c.Hold()
@@ -242,7 +269,7 @@ func TestTimeout_WriteAfterAnEarlyAnswer(t *testing.T) {
 func TestTimeout_WriteIsForEachWait(t *testing.T) {
 	t.Parallel()
 	const size = 16 << 20
-	overLines(t, func(t *testing.T, l line) {
+	overLines(t, func(t testing.TB, l line) {
 		server := l.serve(t, afterHead(func(c *wiretest.Conn) {
 			piece := make([]byte, size/40)
 			for range 40 {
@@ -269,55 +296,51 @@ func TestTimeout_WriteIsForEachWait(t *testing.T) {
 
 func TestTimeout_Response(t *testing.T) {
 	t.Parallel()
-	for name, script := range map[string]func(*wiretest.Conn){
-		"accepted and never answered": (*wiretest.Conn).Hold,
-		"a byte of the head now and then": func(c *wiretest.Conn) {
-			c.Drip("HTTP/1.1 200 OK\r\nX-Long: "+strings.Repeat("x", 1000), short/5)
-		},
-		"one line after another": func(c *wiretest.Conn) {
+	each(t, map[string]struct {
+		sent   parley.Sent
+		script func(*wiretest.Conn)
+	}{
+		"accepted and never answered": {parley.MaybeSent, (*wiretest.Conn).Hold},
+		"a byte of the head now and then": {parley.Answering, func(c *wiretest.Conn) {
+			c.Say("H")
+			c.Drip("TTP/1.1 200 OK\r\nX-Long: "+strings.Repeat("x", 1000), short/5)
+		}},
+		"one line after another": {parley.Answering, func(c *wiretest.Conn) {
 			c.Say("HTTP/1.1 200 OK\r\n")
 			for c.Pause(short/5) && c.Say("X-Line: x\r\n") {
 			}
-		},
-		"interim answers now and then": func(c *wiretest.Conn) {
-			for c.Pause(short/3) && c.Say("HTTP/1.1 103 Early Hints\r\n\r\n") {
+		}},
+		"interim answers now and then": {parley.Answering, func(c *wiretest.Conn) {
+			for c.Say("HTTP/1.1 103 Early Hints\r\n\r\n") && c.Pause(short/3) {
 			}
-		},
-	} {
-		for size, body := range map[string]parley.RequestOption{
-			"": nil, " after a large body": parley.WithBytes(make([]byte, 100<<10)),
-		} {
-			t.Run(name+size, func(t *testing.T) {
-				t.Parallel()
-				overLines(t, func(t *testing.T, l line) {
-					server := l.serve(t, func(c *wiretest.Conn) {
-						if _, err := c.ReadRequest(); err == nil {
-							script(c)
-						}
-					})
-					client := l.session(t, parley.Timeouts{Response: short})
-					var opts []parley.RequestOption
-					sent := parley.Answering
-					if body != nil {
-						opts = append(opts, body)
+		}},
+	}, func(t testing.TB, row struct {
+		sent   parley.Sent
+		script func(*wiretest.Conn)
+	}) {
+		each(t, map[string]parley.RequestOption{
+			"no body": parley.WithBody(nil), "large body": parley.WithBytes(make([]byte, 100<<10)),
+		}, func(t testing.TB, body parley.RequestOption) {
+			overLines(t, func(t testing.TB, l line) {
+				server := l.serve(t, func(c *wiretest.Conn) {
+					if _, err := c.ReadRequest(); err == nil {
+						row.script(c)
 					}
-					if strings.HasPrefix(name, "accepted") {
-						sent = parley.MaybeSent
-					}
-					start := time.Now()
-					_, err := client.Post(t.Context(), server.URL(), opts...)
-					requireLapse(t, err, start, lapse{parley.ErrResponseTimeout, parley.PhaseResponse, short, sent})
-					requireCounted(t, client, parley.PhaseResponse)
 				})
+				client := l.session(t, parley.Timeouts{Response: short})
+				start := time.Now()
+				_, err := client.Post(t.Context(), server.URL(), body)
+				requireLapse(t, err, start, lapse{parley.ErrResponseTimeout, parley.PhaseResponse, short, row.sent})
+				requireCounted(t, client, parley.PhaseResponse)
 			})
-		}
-	}
+		})
+	})
 }
 
 // The limit for the answer counts from the end of the request.
 func TestTimeout_ResponseDoesNotCountTheUpload(t *testing.T) {
 	t.Parallel()
-	overLines(t, func(t *testing.T, l line) {
+	overLines(t, func(t testing.TB, l line) {
 		server := l.serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string { return wiretest.OK("all") }))
 		client := l.session(t, parley.Timeouts{Response: short})
 		body, w := io.Pipe()
@@ -334,46 +357,64 @@ func TestTimeout_ResponseDoesNotCountTheUpload(t *testing.T) {
 	})
 }
 
+// What middleware does before it sends is no part of any phase.
+func TestTimeout_ResponseDoesNotCountMiddleware(t *testing.T) {
+	t.Parallel()
+	overLines(t, func(t testing.TB, l line) {
+		server := l.serve(t, wiretest.Echo())
+		pause := false
+		client := l.session(t, parley.Timeouts{Response: short, Write: short}, parley.WithNetworkMiddleware(
+			func(next parley.Transport) parley.Transport {
+				return parley.TransportFunc(func(ctx context.Context, req *parley.Request) (*parley.Response, error) {
+					if pause {
+						time.Sleep(3 * short / 2)
+					}
+					return next.Send(ctx, req)
+				})
+			}))
+		textOf(t, client, server.URL())
+		pause = true
+		require.Equal(t, "/late", textOf(t, client, server.URL()+"/late"))
+	})
+}
+
 func TestTimeout_Read(t *testing.T) {
 	t.Parallel()
-	for name, wire := range map[string]string{
+	each(t, map[string]string{
 		"by length": "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello",
 		"chunked":   "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
 		"to close":  "HTTP/1.1 200 OK\r\n\r\nhello",
-	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			overLines(t, func(t *testing.T, l line) {
-				server := l.serve(t, afterHead(func(c *wiretest.Conn) {
-					c.Say(wire)
-					c.Hold()
-				}))
-				client := l.session(t, parley.Timeouts{Read: short})
-				start := time.Now()
-				_, err := client.Get(t.Context(), server.URL())
-				want := lapse{parley.ErrReadTimeout, parley.PhaseRead, short, parley.Answering}
-				requireLapse(t, err, start, want)
-				requireCounted(t, client, parley.PhaseRead)
+	}, func(t testing.TB, wire string) {
+		overLines(t, func(t testing.TB, l line) {
+			server := l.serve(t, afterHead(func(c *wiretest.Conn) {
+				c.Say(wire)
+				c.Hold()
+			}))
+			client := l.session(t, parley.Timeouts{Read: short})
+			start := time.Now()
+			_, err := client.Get(t.Context(), server.URL())
+			want := lapse{parley.ErrReadTimeout, parley.PhaseRead, short, parley.Answering}
+			requireLapse(t, err, start, want)
+			requireCounted(t, client, parley.PhaseRead)
 
-				start = time.Now()
-				resp, err := client.Stream(t.Context(), "GET", server.URL())
-				require.NoError(t, err)
-				text, err := io.ReadAll(resp.Body)
-				require.Equal(t, "hello", string(text), "what came is there")
-				requireLapse(t, err, start, want)
-				_, again := resp.Body.Read(make([]byte, 1))
-				require.Equal(t, err, again)
-				require.NoError(t, resp.Close())
-				requireNoneActive(t, client)
-			})
+			start = time.Now()
+			resp, err := client.Stream(t.Context(), "GET", server.URL())
+			require.NoError(t, err)
+			text, err := io.ReadAll(resp.Body)
+			require.Equal(t, "hello", string(text), "what came is there")
+			requireLapse(t, err, start, want)
+			_, again := resp.Body.Read(make([]byte, 1))
+			require.Equal(t, err, again)
+			require.NoError(t, resp.Close())
+			requireNoneActive(t, client)
 		})
-	}
+	})
 }
 
 // A body that comes slowly but steadily is no timeout, nor is a slow consumer.
 func TestTimeout_ReadIsForEachWait(t *testing.T) {
 	t.Parallel()
-	overLines(t, func(t *testing.T, l line) {
+	overLines(t, func(t testing.TB, l line) {
 		server := l.serve(t, afterHead(func(c *wiretest.Conn) {
 			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 14\r\n\r\nfirst")
 			c.Drip("then slow", short/4)
@@ -396,7 +437,7 @@ func TestTimeout_ReadIsForEachWait(t *testing.T) {
 
 func TestTimeout_NoTimeout(t *testing.T) {
 	t.Parallel()
-	overLines(t, func(t *testing.T, l line) {
+	overLines(t, func(t testing.TB, l line) {
 		server := l.serve(t, wiretest.Answer(func(c *wiretest.Conn, _ *wiretest.Request) string {
 			c.Pause(3 * short / 2)
 			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n")

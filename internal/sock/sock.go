@@ -9,6 +9,7 @@ package sock
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"sync"
@@ -23,6 +24,9 @@ var (
 	ErrCancelled = errors.New("cancelled")
 	// ErrInterrupted: the owner of the exchange gave it up (closed the body).
 	ErrInterrupted = errors.New("interrupted")
+	// ErrWriteLate: the connection takes no deadlines, and the limit of a write
+	// passed. Reads get it as well.
+	ErrWriteLate = fmt.Errorf("write: %w", os.ErrDeadlineExceeded)
 )
 
 // maxPiece is the most that is written under one deadline: a peer that reads
@@ -416,6 +420,9 @@ func (c *Conn) expire() {
 		return
 	}
 	c.stopped = os.ErrDeadlineExceeded
+	if by == c.write.pending() {
+		c.stopped = ErrWriteLate
+	}
 	c.mu.Unlock()
 	c.Conn.Close()
 }
