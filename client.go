@@ -187,7 +187,7 @@ type readLayer struct{ next Transport }
 
 func (l readLayer) Send(ctx context.Context, req *Request) (*Response, error) {
 	resp, err := l.next.Send(ctx, req)
-	if err != nil || req.rec == nil || !req.rec.full || resp.StatusCode == http.StatusSwitchingProtocols {
+	if err != nil || req.rec == nil || !req.rec.full || switched(req.Method, resp.StatusCode) {
 		return resp, err
 	}
 	if _, err := resp.Bytes(); err != nil {
@@ -270,7 +270,7 @@ func (c *Client) send(ctx context.Context, k *call) (*Response, error) {
 	if resp.Request == nil {
 		resp.Request = &k.req
 	}
-	if k.rec.full && resp.StatusCode != http.StatusSwitchingProtocols {
+	if k.rec.full && !switched(k.req.Method, resp.StatusCode) {
 		if _, err := resp.Bytes(); err != nil {
 			return nil, k.wrap(ctx, err)
 		}

@@ -26,8 +26,8 @@ type decodeLayer struct{ next Transport }
 
 func (l decodeLayer) Send(ctx context.Context, req *Request) (*Response, error) {
 	resp, err := l.next.Send(ctx, req)
-	if err != nil {
-		return nil, err
+	if err != nil || switched(req.Method, resp.StatusCode) {
+		return resp, err
 	}
 	if req.decode && len(resp.Header["Content-Encoding"]) > 0 && hasContent(req, resp) {
 		if err := decodeBody(req, resp); err != nil {
@@ -46,7 +46,7 @@ func (l decodeLayer) Send(ctx context.Context, req *Request) (*Response, error) 
 func hasContent(req *Request, resp *Response) bool {
 	return req.Method != http.MethodHead && resp.StatusCode != http.StatusNoContent &&
 		resp.StatusCode != http.StatusNotModified && resp.StatusCode != http.StatusPartialContent &&
-		resp.StatusCode != http.StatusSwitchingProtocols && resp.ContentLength != 0 && req.Header["Range"] == nil
+		resp.ContentLength != 0 && req.Header["Range"] == nil
 }
 
 // decodeBody replaces the body by its decoded form. Codings that were not asked

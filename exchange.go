@@ -345,7 +345,7 @@ func (x *exchange) respond() {
 			x.rec.written = ended.Sub(x.rec.start)
 		}
 	}
-	if h.StatusCode == http.StatusSwitchingProtocols || x.req.Method == http.MethodConnect && h.StatusCode/100 == 2 {
+	if switched(x.req.Method, h.StatusCode) {
 		x.upgrade()
 		return
 	}

@@ -2,8 +2,15 @@ package parley
 
 import (
 	"io"
+	"net/http"
 	"sync"
 )
+
+// switched reports whether an answer ends HTTP on its connection, so that what
+// follows it is no content (RFC 9110, sections 7.8 and 9.3.6).
+func switched(method string, status int) bool {
+	return status == http.StatusSwitchingProtocols || method == http.MethodConnect && status/100 == 2
+}
 
 // upgraded is the Body after a 101 or a CONNECT that succeeded: the connection
 // itself, with what was read ahead, and no limits.
