@@ -257,7 +257,7 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 // send goes through the stack. Middleware and foreign transports may have left
 // open what a response of parley's own always has.
 func (c *Client) send(ctx context.Context, k *call) (*Response, error) {
-	resp, err := c.stack.Send(ctx, &k.req)
+	resp, err := c.throughStack(ctx, k)
 	if err == nil && resp == nil {
 		err = errNoResponse
 	}
@@ -276,6 +276,20 @@ func (c *Client) send(ctx context.Context, k *call) (*Response, error) {
 		}
 	}
 	return resp, nil
+}
+
+// throughStack sends. A panic of middleware passes on, but keeps no connection.
+func (c *Client) throughStack(ctx context.Context, k *call) (*Response, error) {
+	returned := false
+	defer func() {
+		if x := k.rec.live; x != nil && !returned {
+			x.abandon()
+		}
+		k.rec.live = nil
+	}()
+	resp, err := c.stack.Send(ctx, &k.req)
+	returned = true
+	return resp, err
 }
 
 var errNoResponse = errors.New("middleware returned neither a response nor an error")

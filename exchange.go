@@ -123,6 +123,7 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	for {
 		if err != nil {
 			x.buf.free()
+			x.ended = true
 			return nil, x.failAcquire(key, got, err)
 		}
 		x.note(e, got)
@@ -151,6 +152,7 @@ func (x *exchange) conn() *conn { return x.entry.Conn }
 // note writes down how the connection was come by.
 func (x *exchange) note(e *entry, got connpool.Got) {
 	x.entry, x.began = e, false
+	x.rec.live = x
 	x.rec.attempt++
 	x.buf.now = sock.Now()
 	x.rec.waited = x.rec.at(x.buf.now)
@@ -435,6 +437,16 @@ func (x *exchange) Close() error {
 	x.err = errBodyClosed
 	x.end(reason)
 	return nil
+}
+
+// abandon ends the exchange of a call that will not return.
+func (x *exchange) abandon() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.ended {
+		x.err = errBodyClosed
+		x.end(connpool.ReasonError)
+	}
 }
 
 // interrupt lets a read that waits return. The loan tells a connection that has

@@ -10,6 +10,7 @@ import (
 // record is what is known of one call. Everything that is told about a call, its
 // timing and its errors, is read from here.
 type record struct {
+	live    *exchange // the last one, while the call is in the session's stack
 	start   time.Time
 	attempt int32
 	full    bool // the body is read to its end inside the stack
