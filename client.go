@@ -10,9 +10,9 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/seed-0474a412/parley/internal/h1"
+	"github.com/seed-0474a412/parley/internal/sock"
 	"github.com/seed-0474a412/parley/internal/urls"
 )
 
@@ -171,7 +171,13 @@ func (c *Client) prepareStack(parent *Client) error {
 		c.pool, c.owns, c.network = pool, true, pool
 	}
 	c.shares = len(c.cfg.middleware) == 0 && len(c.cfg.network) == 0 && c.pool != nil
-	t := chain(c.network, c.cfg.network)
+	t := c.network
+	if c.pool == nil {
+		t = completeLayer{t}
+	}
+	if len(c.cfg.network) > 0 {
+		t = completeLayer{chain(t, c.cfg.network)}
+	}
 	if c.cfg.jar != nil {
 		t = cookieLayer{t, c.cfg.jar}
 	}
@@ -180,6 +186,33 @@ func (c *Client) prepareStack(parent *Client) error {
 	c.stack = chain(t, c.cfg.middleware)
 	return nil
 }
+
+// completeLayer fills in what the session relies on and what transports and
+// middleware of others may leave open.
+type completeLayer struct{ next Transport }
+
+func (l completeLayer) Send(ctx context.Context, req *Request) (*Response, error) {
+	resp, err := l.next.Send(ctx, req)
+	return complete(req, resp, err)
+}
+
+func complete(req *Request, resp *Response, err error) (*Response, error) {
+	switch {
+	case err != nil:
+		return nil, err
+	case resp == nil:
+		return nil, errNoResponse
+	}
+	if resp.Body == nil {
+		resp.Body = http.NoBody
+	}
+	if resp.Request == nil {
+		resp.Request = req
+	}
+	return resp, nil
+}
+
+var errNoResponse = errors.New("a transport or middleware returned neither a response nor an error")
 
 // readLayer reads the bodies of calls that want them whole, so that a body cut
 // short is a failure of the exchange and not of a reader later on.
@@ -226,7 +259,7 @@ func (c *Client) sendPrepared(ctx context.Context, req *Request, full bool) (*Re
 	}
 	k := &call{req: *req}
 	k.req.rec = &k.rec
-	k.rec.start = time.Now()
+	k.rec.began = sock.Now()
 	return c.do(ctx, k, full)
 }
 
@@ -238,7 +271,7 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 	if c.closed.Load() {
 		return nil, buildError(k.req.Method, k.req.URL, ErrClientClosed)
 	}
-	k.rec.full = full
+	k.rec.full, k.rec.direct = full, c.shares
 	total := k.req.Timeouts.Total
 	if total <= 0 {
 		return c.send(ctx, k)
@@ -254,21 +287,11 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 	return resp, nil
 }
 
-// send goes through the stack. Middleware and foreign transports may have left
-// open what a response of parley's own always has.
+// send goes through the stack.
 func (c *Client) send(ctx context.Context, k *call) (*Response, error) {
 	resp, err := c.throughStack(ctx, k)
-	if err == nil && resp == nil {
-		err = errNoResponse
-	}
-	if err != nil {
+	if resp, err = complete(&k.req, resp, err); err != nil {
 		return nil, k.wrap(ctx, err)
-	}
-	if resp.Body == nil {
-		resp.Body = http.NoBody
-	}
-	if resp.Request == nil {
-		resp.Request = &k.req
 	}
 	if k.rec.full && !switched(k.req.Method, resp.StatusCode) {
 		if _, err := resp.Bytes(); err != nil {
@@ -292,8 +315,6 @@ func (c *Client) throughStack(ctx context.Context, k *call) (*Response, error) {
 	return resp, err
 }
 
-var errNoResponse = errors.New("middleware returned neither a response nor an error")
-
 // wrap makes an *Error of what middleware or a foreign transport returned.
 func (k *call) wrap(ctx context.Context, err error) error {
 	var e *Error
@@ -303,10 +324,14 @@ func (k *call) wrap(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = contextError(ctx)
 	}
-	return &Error{
+	e = &Error{
 		Op: "send", Method: k.req.Method, URL: withoutUser(k.req.URL),
 		Attempt: int(k.rec.attempt), Elapsed: k.rec.since(), Err: err,
 	}
+	if total := (*totalTimeout)(nil); errors.As(err, &total) {
+		e.Limit = total.limit
+	}
+	return e
 }
 
 // afterBody calls f once, when the body has ended or is closed.
@@ -450,9 +475,6 @@ func (c *Client) String() string {
 	}
 	return s + ">"
 }
-
-// GoString is String, so that %#v shows no secrets either.
-func (c *Client) GoString() string { return c.String() }
 
 // Close ends the session: later calls fail with ErrClientClosed. If the pool is
 // its own, calls that wait for a connection fail too, idle connections are closed

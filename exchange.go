@@ -82,6 +82,7 @@ type exchange struct {
 	closing atomic.Bool
 	loan    sock.Loan
 	ended   bool  // the connection is no longer this exchange's
+	wrote   bool  // an earlier try sent some of the request
 	began   bool  // a byte of the response was read
 	waited  bool  // the connection was read since the head
 	closes  bool  // the request asks for the connection to be closed
@@ -99,7 +100,7 @@ type exchange struct {
 func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	x := &exchange{pool: p, req: req, rec: req.rec, ctx: ctx}
 	if x.rec == nil {
-		x.rec = &record{start: time.Now()}
+		x.rec = &record{began: sock.Now()}
 	}
 	if x.limit = &req.Timeouts; !x.limit.complete() {
 		limit := req.Timeouts.over(defaultTimeouts)
@@ -112,14 +113,19 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	if err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
+	// The clock is looked at again where middleware may have taken its time.
+	if x.buf.now = x.rec.began; !x.rec.direct || x.rec.attempt > 0 {
+		x.buf.now = sock.Now()
+	}
 	again := req.Body == nil || req.Body.Replayable()
 	want := connpool.Want{
 		Wait:    x.limit.Pool,
 		Connect: x.limit.Connect,
 		Strict:  !again || !idempotent(req.Method),
+		Now:     sock.Time(x.buf.now),
 	}
 	key := p.keyOf(req)
-	e, got, err := p.conns.Acquire(ctx, key, want)
+	e, got, err := p.acquire(ctx, key, want)
 	for {
 		if err != nil {
 			x.buf.free()
@@ -134,7 +140,8 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 		// A reused connection that fails before the first byte of an answer was
 		// most likely closed by the peer for being idle.
 		stale := got.Reused && !x.began && failure.broken
-		if !stale || !again || !idempotent(req.Method) && x.conn().sock.Written() > 0 {
+		x.wrote = x.wrote || x.sent() != NotSent
+		if !stale || !again || x.wrote && !idempotent(req.Method) {
 			x.end(failure.reason)
 			return nil, failure.err
 		}
@@ -147,6 +154,23 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	}
 }
 
+// acquire lends a connection. The pool has looked at those that were idle, but not
+// at one that is handed over from the last exchange to the next.
+func (p *Pool) acquire(ctx context.Context, key connKey, want connpool.Want) (*entry, connpool.Got, error) {
+	e, got, err := p.conns.Acquire(ctx, key, want)
+	if err != nil || !got.Reused || got.Idle > 0 {
+		return e, got, err
+	}
+	ok, why := checkConn(e.Conn, 0, want.Strict)
+	if ok {
+		return e, got, nil
+	}
+	waited := got.Waited
+	e, got, err = p.conns.Replace(ctx, e, why, want)
+	got.Waited += waited
+	return e, got, err
+}
+
 func (x *exchange) conn() *conn { return x.entry.Conn }
 
 // note writes down how the connection was come by.
@@ -154,8 +178,10 @@ func (x *exchange) note(e *entry, got connpool.Got) {
 	x.entry, x.began = e, false
 	x.rec.live = x
 	x.rec.attempt++
-	x.buf.now = sock.Now()
-	x.rec.waited = x.rec.at(x.buf.now)
+	if x.rec.attempt > 1 || got.Waited+got.Dialing > 0 {
+		x.buf.now = sock.Now()
+	}
+	x.rec.waited = x.buf.now
 	x.rec.reused = got.Reused
 	if !got.Reused {
 		x.rec.dial = e.Conn.times
@@ -197,7 +223,7 @@ func (x *exchange) send(p *plan) *failure {
 		up, err := x.startUpload(p)
 		if err != nil {
 			x.buf.head.KeepAlive = true // nothing was done with the connection
-			return &failure{err: x.fail(PhaseRequest, NotSent, err)}
+			return &failure{err: x.fail(PhaseRequest, x.sent(), err)}
 		}
 		x.up = up
 		return nil
@@ -217,8 +243,10 @@ func (x *exchange) send(p *plan) *failure {
 	if err != nil {
 		return x.writeFailed(err)
 	}
-	x.buf.now = sock.Now()
-	x.rec.written = x.rec.at(x.buf.now)
+	if len(out)+len(data) > maxJoined {
+		x.buf.now = sock.Now() // it may have waited for the peer
+	}
+	x.rec.written = x.buf.now
 	c.sock.ReadBy(deadline(x.buf.now, x.limit.Response))
 	return nil
 }
@@ -245,16 +273,26 @@ func (x *exchange) writeFailed(err error) *failure {
 }
 
 func (x *exchange) failWrite(err error) *failure {
-	sent := MaybeSent
+	f := &failure{reason: connpool.ReasonError, broken: broken(err)}
+	f.err = x.failIO(PhaseWrite, x.sent(), err)
+	return f
+}
+
+// sent tells whether the peer can have seen the request. While an upload goes on
+// its next write may be on its way, counted or not.
+func (x *exchange) sent() Sent {
+	uploads := false
+	if x.up != nil {
+		_, ended := x.up.result()
+		uploads = !ended
+	}
 	switch {
 	case x.began:
-		sent = Answering
-	case x.conn().sock.Written() == 0:
-		sent = NotSent
+		return Answering
+	case x.wrote || uploads || x.conn().sock.Written() > 0:
+		return MaybeSent
 	}
-	f := &failure{reason: connpool.ReasonError, broken: broken(err)}
-	f.err = x.failIO(PhaseWrite, sent, err)
-	return f
+	return NotSent
 }
 
 // broken tells a failing connection from limits, cancellation and malformed data.
@@ -274,7 +312,7 @@ func (x *exchange) readHead() *failure {
 	}
 	err := h1.ReadResponse(x.buf.br, x.req.Method, headLimits, h, x.on1xx())
 	if err == nil {
-		x.rec.answered = x.rec.since()
+		x.rec.answered = sock.Now()
 		x.waited = false
 		return nil
 	}
@@ -290,15 +328,8 @@ func (x *exchange) readHead() *failure {
 			return x.failWrite(upErr)
 		}
 	}
-	sent := MaybeSent
-	switch {
-	case x.began:
-		sent = Answering
-	case x.conn().sock.Written() == 0:
-		sent = NotSent
-	}
 	f := &failure{reason: connpool.ReasonError, broken: broken(err)}
-	f.err = x.failIO(PhaseResponse, sent, err)
+	f.err = x.failIO(PhaseResponse, x.sent(), err)
 	if x.up != nil && !uploaded {
 		f.err.Phase = PhaseWrite
 	}
@@ -343,8 +374,8 @@ func (x *exchange) respond() {
 	r.Request, r.rec = x.req, x.rec
 	r.TLS = x.conn().state
 	if x.up != nil {
-		if ended := x.up.answered(h.StatusCode); !ended.IsZero() {
-			x.rec.written = ended.Sub(x.rec.start)
+		if ended := x.up.answered(h.StatusCode); ended != 0 {
+			x.rec.written = ended
 		}
 	}
 	if switched(x.req.Method, h.StatusCode) {
@@ -397,7 +428,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 		x.resp.Trailer = x.buf.body.Trailer()
 		x.rec.ended = x.rec.answered
 		if x.waited {
-			x.rec.ended = x.rec.since()
+			x.rec.ended = sock.Now()
 		}
 		x.err = io.EOF
 		x.end(0)
@@ -484,7 +515,11 @@ func (x *exchange) end(reason connpool.Reason) {
 	switch {
 	case keep:
 		e.LimitIdle(idleLimit(hint))
-		x.pool.conns.Release(e)
+		freed := x.rec.ended
+		if freed == 0 || !x.rec.full {
+			freed = sock.Now() // the caller may have kept the response for a while
+		}
+		x.pool.conns.ReleaseAt(e, sock.Time(freed))
 	case reason == 0 && surplus:
 		x.pool.conns.Discard(e, connpool.ReasonUnexpected)
 	case reason == 0:
@@ -509,7 +544,11 @@ func (x *exchange) failAcquire(key connKey, got connpool.Got, err error) *Error 
 	if limit > 0 {
 		x.pool.countTimeout(phase)
 	}
-	e := x.fail(phase, NotSent, err)
+	sent := NotSent
+	if x.wrote {
+		sent = MaybeSent
+	}
+	e := x.fail(phase, sent, err)
 	e.Limit = max(e.Limit, limit)
 	return e
 }

@@ -4,8 +4,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
+	"github.com/seed-0474a412/parley/internal/sock"
 	"github.com/seed-0474a412/parley/internal/urls"
 )
 
@@ -20,7 +20,7 @@ type call struct {
 // for a header of its own.
 func (c *Client) newCall(method, ref string, opts []RequestOption, private bool) (*call, error) {
 	k := &call{}
-	k.rec.start = time.Now()
+	k.rec.began = sock.Now()
 	req := &k.req
 	req.Method, req.URL, req.rec, req.merged = normalMethod(method), &k.url, &k.rec, true
 	var rc *requestConfig

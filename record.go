@@ -11,18 +11,22 @@ import (
 // timing and its errors, is read from here.
 type record struct {
 	live    *exchange // the last one, while the call is in the session's stack
-	start   time.Time
 	attempt int32
-	full    bool // the body is read to its end inside the stack
-	reused  bool
+	full    bool        // the body is read to its end inside the stack
+	reused  bool        // the connection had served before
+	direct  bool        // no middleware lies before the transport
 	dial    *dial.Times // of a connection made for the call
 
-	// Since start; zero for what was not reached.
-	waited   time.Duration // until a connection was there
-	written  time.Duration // until the request was written
-	answered time.Duration // until the response's head was read
-	ended    time.Duration // until the body had been read
+	// Moments as package sock counts them; zero for what was not reached.
+	began    time.Duration
+	waited   time.Duration // a connection was there
+	written  time.Duration // the request was written
+	answered time.Duration // the response's head was read
+	ended    time.Duration // the body had been read
 }
+
+// since is how long the call has lasted.
+func (r *record) since() time.Duration { return sock.Now() - r.began }
 
 // Timing tells how long the parts of a call took. A part that did not take place,
 // such as the handshake on a reused connection, is zero.
@@ -32,7 +36,7 @@ type Timing struct {
 	DNS      time.Duration
 	Connect  time.Duration // TCP
 	TLS      time.Duration
-	Write    time.Duration // from having a connection to the end of the request
+	Write    time.Duration // from having a connection to the end of the request; zero for one of up to 4 KiB, which waits for nobody
 	Response time.Duration // from the end of the request to the end of the response's head
 	Read     time.Duration // from the head to the end of the body; zero until that was read
 	Total    time.Duration // from the start to the last of these
@@ -48,29 +52,22 @@ func (r *record) timing() Timing {
 	if r.dial != nil {
 		d = *r.dial
 	}
-	dialled := d.DNS + d.Connect + d.TLS
-	since := func(a, b time.Duration) time.Duration { return max(a-b, 0) }
+	between := func(a, b time.Duration) time.Duration { return max(b-a, 0) }
 	written := r.written
 	if written == 0 || written > r.answered {
 		written = r.answered // answered before the request had ended
 	}
 	return Timing{
-		Start:    r.start,
-		Pool:     since(r.waited, dialled),
+		Start:    time.Now().Add(-r.since()),
+		Pool:     between(d.DNS+d.Connect+d.TLS, r.waited-r.began),
 		DNS:      d.DNS,
 		Connect:  d.Connect,
 		TLS:      d.TLS,
-		Write:    since(written, r.waited),
-		Response: since(r.answered, written),
-		Read:     since(r.ended, r.answered),
-		Total:    max(r.ended, r.answered),
+		Write:    between(r.waited, written),
+		Response: between(written, r.answered),
+		Read:     between(r.answered, r.ended),
+		Total:    between(r.began, max(r.ended, r.answered)),
 		Reused:   r.reused,
 		Attempt:  int(r.attempt),
 	}
 }
-
-// since is how long the call has lasted.
-func (r *record) since() time.Duration { return time.Since(r.start) }
-
-// at is how long the call had lasted at a moment of package sock's clock.
-func (r *record) at(now time.Duration) time.Duration { return now - sock.At(r.start) }

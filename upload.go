@@ -53,7 +53,7 @@ type upload struct {
 	headRead bool // the answer's head was read: the limit for it is of no interest
 	over     bool
 	err      error
-	ended    time.Time
+	ended    time.Duration // as package sock counts
 }
 
 // startUpload opens the body and starts to write. Nothing is written if the body
@@ -92,7 +92,7 @@ func (u *upload) run() {
 	u.closeBody()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.over, u.err, u.ended = true, err, time.Now()
+	u.over, u.err, u.ended = true, err, sock.Now()
 	switch {
 	case err == nil || errors.Is(err, errStopped):
 	case broken(err):
@@ -287,7 +287,7 @@ func (u *upload) open() {
 // answered is told that the head of the answer was read. An answer of 300 or more,
 // or one that comes before the body was begun, ends the upload. It gives the time
 // at which the upload ended if it has.
-func (u *upload) answered(status int) time.Time {
+func (u *upload) answered(status int) time.Duration {
 	u.mu.Lock()
 	u.headRead = true
 	over, ended := u.over, u.ended

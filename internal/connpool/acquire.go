@@ -68,7 +68,7 @@ func (p *Pool[K, C]) acquire(ctx context.Context, o *origin[K, C], want Want) (*
 		o.mu.Unlock()
 		return nil, Got{}, ErrClosed
 	}
-	now := p.now()
+	now := p.at(want.Now)
 	var wk work[K, C]
 	e, idle := o.takeLocked(now, &wk)
 	if e == nil {
@@ -105,7 +105,7 @@ func (o *origin[K, C]) takeLocked(now instant, wk *work[K, C]) (e *Entry[K, C], 
 	} else if capacity > 1 {
 		o.openLocked(e)
 	}
-	return e, time.Duration(now - e.idleAt)
+	return e, max(time.Duration(now-e.idleAt), 0)
 }
 
 // wait is the slow half of acquire: o is locked.

@@ -80,6 +80,9 @@ type Want struct {
 	Connect time.Duration
 	// Strict is handed to Config.Check.
 	Strict bool
+	// Now is the time, for callers that have just read it; zero if they have not. It must have a monotonic clock
+	// reading.
+	Now time.Time
 }
 
 // Got says how a connection was come by.
@@ -146,6 +149,15 @@ func New[K comparable, C Conn](cfg Config[K, C]) *Pool[K, C] {
 }
 
 func (p *Pool[K, C]) now() instant { return instant(time.Since(p.epoch)) }
+
+// at is the instant of a time that a caller has read already, and now if it has not. Such times may be a little late,
+// and so come out of order.
+func (p *Pool[K, C]) at(t time.Time) instant {
+	if t.IsZero() {
+		return p.now()
+	}
+	return instant(t.Sub(p.epoch))
+}
 
 // lookup finds the origin of key, and makes it if it is not there and the pool is not closed.
 func (p *Pool[K, C]) lookup(key K) (*origin[K, C], error) {

@@ -1,9 +1,14 @@
 package connpool
 
+import "time"
+
 // Release ends a loan after which the connection is fine: it goes to the first request waiting for one, or becomes
 // idle, unless it has to be retired. Ending a loan twice is a bug that would lend one connection to two; where it can
 // be seen, because nobody borrows the connection any more, it is a panic.
-func (p *Pool[K, C]) Release(e *Entry[K, C]) { p.end(e, 0, "released") }
+func (p *Pool[K, C]) Release(e *Entry[K, C]) { p.end(e, 0, "released", p.now()) }
+
+// ReleaseAt is Release for callers that have just read the time: see Want.Now.
+func (p *Pool[K, C]) ReleaseAt(e *Entry[K, C], now time.Time) { p.end(e, 0, "released", p.at(now)) }
 
 // Discard ends a loan after which the connection must not be lent again: it is closed for the reason why when its
 // last borrower has ended. The first reason given counts; 0 is ReasonError. It panics as Release does.
@@ -11,13 +16,12 @@ func (p *Pool[K, C]) Discard(e *Entry[K, C], why Reason) {
 	if why == 0 {
 		why = ReasonError
 	}
-	p.end(e, why, "discarded")
+	p.end(e, why, "discarded", p.now())
 }
 
-func (p *Pool[K, C]) end(e *Entry[K, C], why Reason, verb string) {
+func (p *Pool[K, C]) end(e *Entry[K, C], why Reason, verb string, now instant) {
 	o := e.origin
 	var wk work[K, C]
-	now := p.now()
 	o.mu.Lock()
 	o.mustBeLent(e, verb)
 	o.endLoanLocked(e, why, now, &wk)

@@ -39,8 +39,8 @@ var epoch = time.Now()
 // Now is the time as a Conn counts it: monotonic, since an arbitrary moment.
 func Now() time.Duration { return time.Since(epoch) }
 
-// At is the moment t as [Now] counts.
-func At(t time.Time) time.Duration { return t.Sub(epoch) }
+// Time is the moment that [Now] gave.
+func Time(now time.Duration) time.Time { return epoch.Add(now) }
 
 // past is a deadline that has passed under any clock.
 var past = time.Unix(1, 0)
