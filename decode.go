@@ -234,7 +234,7 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 		return 0, b.tooLarge()
 	}
 	// One byte more than allowed tells a body of the right size from a larger one.
-	if int64(len(p)) > b.left+1 {
+	if b.left < int64(len(p)) {
 		p = p[:b.left+1]
 	}
 	n, err := b.ReadCloser.Read(p)

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -36,7 +37,11 @@ func each[V any](t testing.TB, rows map[string]V, test func(t testing.TB, row V)
 	t.Helper()
 	var running sync.WaitGroup
 	for name, row := range rows {
-		running.Go(func() { test(&trial{t, name}, row) })
+		running.Go(func() {
+			one := &trial{TB: t, name: name}
+			defer one.finish()
+			test(one, row)
+		})
 	}
 	running.Wait()
 }
@@ -44,7 +49,18 @@ func each[V any](t testing.TB, rows map[string]V, test func(t testing.TB, row V)
 // trial is one of several tests that share a testing.T.
 type trial struct {
 	testing.TB
-	name string
+	name     string
+	cleanups []func()
+}
+
+// Cleanup runs f when the trial has ended, without waiting for the other tests that
+// the testing.T has.
+func (t *trial) Cleanup(f func()) { t.cleanups = append(t.cleanups, f) }
+
+func (t *trial) finish() {
+	for _, f := range slices.Backward(t.cleanups) {
+		f()
+	}
 }
 
 func (t *trial) Name() string { return t.TB.Name() + "/" + t.name }
