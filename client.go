@@ -24,7 +24,9 @@ import (
 // for any number of goroutines. Nothing runs in the background for a client that
 // is not used.
 type Client struct {
-	cfg      clientConfig
+	// cfg is behind a pointer: for a verb that does not fit fmt shows even the hidden
+	// fields of what holds a Client, but follows no second pointer.
+	cfg      *clientConfig
 	base     *urls.Base // nil: none
 	timeouts Timeouts
 	own      profile // for the base URL's origin and trusted ones; for all without a base
@@ -61,9 +63,9 @@ func (c *Client) With(opts ...ClientOption) (*Client, error) {
 }
 
 func newClient(parent *Client, opts []ClientOption) (*Client, error) {
-	c := &Client{}
+	c := &Client{cfg: new(clientConfig)}
 	if parent != nil {
-		c.cfg = parent.cfg
+		*c.cfg = *parent.cfg
 		c.cfg.header = parent.cfg.header.Clone()
 		c.cfg.limitsSet = false
 		c.cfg.onClose = nil
@@ -75,7 +77,7 @@ func newClient(parent *Client, opts []ClientOption) (*Client, error) {
 		}
 	}
 	for _, o := range opts {
-		if err := o.applyClient(&c.cfg); err != nil {
+		if err := o.applyClient(c.cfg); err != nil {
 			return nil, fmt.Errorf("parley: new client: %w", err)
 		}
 	}

@@ -143,7 +143,7 @@ type Error struct {
 
 // maxErrorText bounds the text of an error, whatever a peer or a user's own
 // error put into it.
-const maxErrorText = 900
+const maxErrorText = 700
 
 func (e *Error) Error() string {
 	var b strings.Builder

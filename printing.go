@@ -1,0 +1,77 @@
+package parley
+
+import (
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/seed-0474a412/parley/internal/urls"
+)
+
+// Whatever holds headers, cookies or bodies prints as one line without them, under
+// every verb of package fmt (but %p, which asks no type) and in log/slog. The methods have value receivers where
+// a value is likely to be printed as part of another.
+
+// String names method and URL, without the query: <Request GET https://a.test/x>.
+func (r Request) String() string {
+	return "<Request " + quoteBad(r.Method, 32) + " " + urls.Redacted(r.URL) + ">"
+}
+
+// Format prints String for all verbs.
+func (r Request) Format(s fmt.State, verb rune) { printSafe(s, verb, r.String()) }
+
+// LogValue logs String.
+func (r Request) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// String names status, method and URL, without the query:
+// <Response 200 OK to GET https://a.test/x>.
+func (r Response) String() string {
+	text := "<Response " + quoteBad(r.Status, 128)
+	if r.Request != nil {
+		text += " to " + quoteBad(r.Request.Method, 32) + " " + urls.Redacted(r.Request.URL)
+	}
+	return text + ">"
+}
+
+// Format prints String for all verbs.
+func (r Response) Format(s fmt.State, verb rune) { printSafe(s, verb, r.String()) }
+
+// LogValue logs String.
+func (r Response) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// Format prints String for all verbs.
+func (c *Client) Format(s fmt.State, verb rune) { printSafe(s, verb, c.String()) }
+
+// LogValue logs String.
+func (c *Client) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// Format prints Error for all verbs: the header and the body of the answer are there
+// to be read, not to be logged.
+func (e *StatusError) Format(s fmt.State, verb rune) { printSafe(s, verb, e.Error()) }
+
+// Format names size and content type for all verbs.
+func (b *bytesBody) Format(s fmt.State, verb rune) {
+	printSafe(s, verb, fmt.Sprintf("<Body of %d bytes %s>", len(b.data), quoteBad(b.contentType, 128)))
+}
+
+// Format prints nothing of what is in the jar.
+func (j *lazyJar) Format(s fmt.State, verb rune) { printSafe(s, verb, "<Jar>") }
+
+// printSafe writes text as a verb of fmt would write a string, flags for width
+// included, and as it is for verbs that would look into a value.
+func printSafe(s fmt.State, verb rune, text string) {
+	switch verb {
+	case 's', 'q', 'x', 'X':
+		fmt.Fprintf(s, fmt.FormatString(s, verb), text)
+		return
+	}
+	width, _ := s.Width()
+	if s.Flag('-') {
+		width = -width
+	}
+	if width != 0 {
+		fmt.Fprintf(s, "%*s", width, text)
+		return
+	}
+	io.WriteString(s, text) // fmt keeps the error of its writer
+}
