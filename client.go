@@ -222,7 +222,7 @@ type readLayer struct{ next Transport }
 
 func (l readLayer) Send(ctx context.Context, req *Request) (*Response, error) {
 	resp, err := l.next.Send(ctx, req)
-	if err != nil || req.rec == nil || !req.rec.full || switched(req.Method, resp.StatusCode) {
+	if err != nil || req.call == nil || !req.call.full || switched(req.Method, resp.StatusCode) {
 		return resp, err
 	}
 	if _, err := resp.Bytes(); err != nil {
@@ -238,7 +238,7 @@ func (c *Client) NewRequest(method, url string, opts ...RequestOption) (*Request
 	if err != nil {
 		return nil, err
 	}
-	k.req.rec = nil
+	k.req.call = nil
 	return &k.req, nil
 }
 
@@ -260,7 +260,7 @@ func (c *Client) sendPrepared(ctx context.Context, req *Request, full bool) (*Re
 		}
 	}
 	k := &call{req: *req}
-	k.req.rec = &k.rec
+	k.req.call = &k.rec
 	k.rec.began = sock.Now()
 	return c.do(ctx, k, full)
 }
@@ -307,10 +307,9 @@ func (c *Client) send(ctx context.Context, k *call) (*Response, error) {
 func (c *Client) throughStack(ctx context.Context, k *call) (*Response, error) {
 	returned := false
 	defer func() {
-		if x := k.rec.live; x != nil && !returned {
+		if x := k.rec.live.Swap(nil); x != nil && !returned {
 			x.abandon()
 		}
-		k.rec.live = nil
 	}()
 	resp, err := c.stack.Send(ctx, &k.req)
 	returned = true
@@ -328,7 +327,7 @@ func (k *call) wrap(ctx context.Context, err error) error {
 	}
 	e = &Error{
 		Op: "send", Method: k.req.Method, URL: withoutUser(k.req.URL),
-		Attempt: int(k.rec.attempt), Elapsed: k.rec.since(), Err: err,
+		Attempt: int(k.rec.attempts.Load()), Elapsed: k.rec.since(), Err: err,
 	}
 	if total := (*totalTimeout)(nil); errors.As(err, &total) {
 		e.Limit = total.limit

@@ -73,7 +73,8 @@ type exchange struct {
 	resp  Response
 	pool  *Pool
 	req   *Request
-	rec   *record
+	call  *callRecord
+	rec   record
 	ctx   context.Context
 	limit *Timeouts // nothing left to inherit
 
@@ -98,10 +99,11 @@ type exchange struct {
 // Send sends a request on a connection of its origin, waiting for one as the limits
 // demand, and returns the response with its body unread. See [Transport].
 func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
-	x := &exchange{pool: p, req: req, rec: req.rec, ctx: ctx}
-	if x.rec == nil {
-		x.rec = &record{began: sock.Now()}
+	x := &exchange{pool: p, req: req, call: req.call, ctx: ctx}
+	if x.call == nil {
+		x.call = &callRecord{began: sock.Now()}
 	}
+	x.rec.began = x.call.began
 	if x.limit = &req.Timeouts; !x.limit.complete() {
 		limit := req.Timeouts.over(defaultTimeouts)
 		x.limit = &limit
@@ -114,7 +116,7 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
 	// The clock is looked at again where middleware may have taken its time.
-	if x.buf.now = x.rec.began; !x.rec.direct || x.rec.attempt > 0 {
+	if x.buf.now = x.rec.began; !x.call.direct || x.call.attempts.Load() > 0 {
 		x.buf.now = sock.Now()
 	}
 	again := req.Body == nil || req.Body.Replayable()
@@ -176,8 +178,8 @@ func (x *exchange) conn() *conn { return x.entry.Conn }
 // note writes down how the connection was come by.
 func (x *exchange) note(e *entry, got connpool.Got) {
 	x.entry, x.began = e, false
-	x.rec.live = x
-	x.rec.attempt++
+	x.call.live.Store(x)
+	x.rec.attempt = x.call.attempts.Add(1)
 	if x.rec.attempt > 1 || got.Waited+got.Dialing > 0 {
 		x.buf.now = sock.Now()
 	}
@@ -196,8 +198,15 @@ type failure struct {
 }
 
 // run sends the request on a connection and reads the head of the answer. On
-// failure the connection is still the exchange's.
+// failure the connection is still the exchange's, but not after a panic of what
+// the request brought along.
 func (x *exchange) run(e *entry, p *plan) *failure {
+	returned := false
+	defer func() {
+		if !returned {
+			x.abandon()
+		}
+	}()
 	c := e.Conn
 	x.loan = c.sock.Begin()
 	x.stop = nil
@@ -205,14 +214,15 @@ func (x *exchange) run(e *entry, p *plan) *failure {
 		x.stop = context.AfterFunc(x.ctx, c.cancel)
 	}
 	x.buf.br.Reset((*wire)(x))
-	if f := x.send(p); f != nil {
-		return f
+	f := x.send(p)
+	if f == nil {
+		f = x.readHead()
 	}
-	if f := x.readHead(); f != nil {
-		return f
+	if f == nil {
+		x.respond()
 	}
-	x.respond()
-	return nil
+	returned = true
+	return f
 }
 
 // send writes the request, or starts what writes it.
@@ -264,7 +274,7 @@ func deadline(now, limit time.Duration) time.Duration {
 func (x *exchange) writeFailed(err error) *failure {
 	if broken(err) {
 		x.conn().sock.ReadBy(sock.Now() + lastWords)
-		if x.readHead() == nil {
+		if x.parseHead() == nil {
 			x.buf.head.KeepAlive = false
 			return nil
 		}
@@ -306,17 +316,13 @@ func broken(err error) bool {
 // readHead reads heads until the final one. It does nothing if that was read
 // already.
 func (x *exchange) readHead() *failure {
-	h := &x.buf.head
-	if h.StatusCode != 0 {
+	if x.buf.head.StatusCode != 0 {
 		return nil
 	}
-	err := h1.ReadResponse(x.buf.br, x.req.Method, headLimits, h, x.on1xx())
+	err := x.parseHead()
 	if err == nil {
-		x.rec.answered = sock.Now()
-		x.waited = false
 		return nil
 	}
-	h.StatusCode = 0
 	if errors.Is(err, sock.ErrWriteLate) {
 		return x.failWrite(err)
 	}
@@ -334,6 +340,17 @@ func (x *exchange) readHead() *failure {
 		f.err.Phase = PhaseWrite
 	}
 	return f
+}
+
+func (x *exchange) parseHead() error {
+	h := &x.buf.head
+	if err := h1.ReadResponse(x.buf.br, x.req.Method, headLimits, h, x.on1xx()); err != nil {
+		h.StatusCode = 0
+		return err
+	}
+	x.rec.answered = sock.Now()
+	x.waited = false
+	return nil
 }
 
 // on1xx gives what is told of interim answers; nil if nobody wants to know.
@@ -371,7 +388,7 @@ func (x *exchange) respond() {
 	r := &x.resp
 	r.StatusCode, r.Status, r.Proto = h.StatusCode, h.Status, h.Proto
 	r.Header, r.ContentLength = h.Header, h.ContentLength
-	r.Request, r.rec = x.req, x.rec
+	r.Request, r.rec = x.req, &x.rec
 	r.TLS = x.conn().state
 	if x.up != nil {
 		if ended := x.up.answered(h.StatusCode); ended != 0 {
@@ -388,22 +405,26 @@ func (x *exchange) respond() {
 	if h.Framing == h1.NoBody || h.Framing == h1.LengthBody && h.ContentLength == 0 {
 		r.Body = http.NoBody
 		x.rec.ended = x.rec.answered
-		x.mu.Lock()
 		x.end(0)
-		x.mu.Unlock()
 		return
 	}
 	r.Body = x
-	if !x.rec.full {
+	if !x.call.full || !x.call.direct {
 		x.watch()
 	}
 }
 
 // watch notices a response that is dropped without having been closed.
 func (x *exchange) watch() {
-	p, e, loan, url := x.pool, x.entry, x.loan, urls.Redacted(x.req.URL)
+	p, e, loan, stop, up, url := x.pool, x.entry, x.loan, x.stop, x.up, urls.Redacted(x.req.URL)
 	cleanup := runtime.AddCleanup(x, func(struct{}) {
 		p.leaks.add(url)
+		if stop != nil {
+			stop()
+		}
+		if up != nil {
+			up.abort()
+		}
 		e.Conn.sock.Interrupt(loan, sock.ErrInterrupted)
 		p.conns.Discard(e, connpool.ReasonError)
 	}, struct{}{})
@@ -516,7 +537,7 @@ func (x *exchange) end(reason connpool.Reason) {
 	case keep:
 		e.LimitIdle(idleLimit(hint))
 		freed := x.rec.ended
-		if freed == 0 || !x.rec.full {
+		if freed == 0 || !x.call.full || !x.call.direct {
 			freed = sock.Now() // the caller may have kept the response for a while
 		}
 		x.pool.conns.ReleaseAt(e, sock.Time(freed))

@@ -13,7 +13,7 @@ import (
 type call struct {
 	req Request
 	url url.URL
-	rec record
+	rec callRecord
 }
 
 // newCall makes a request of the session's values and the options. private asks
@@ -22,7 +22,7 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	k := &call{}
 	k.rec.began = sock.Now()
 	req := &k.req
-	req.Method, req.URL, req.rec, req.merged = normalMethod(method), &k.url, &k.rec, true
+	req.Method, req.URL, req.call, req.merged = normalMethod(method), &k.url, &k.rec, true
 	var rc *requestConfig
 	if len(opts) > 0 || len(c.cfg.path) > 0 {
 		rc = &requestConfig{}

@@ -1,24 +1,36 @@
 package parley
 
 import (
+	"cmp"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-0474a412/parley/internal/dial"
 	"github.com/seed-0474a412/parley/internal/sock"
 )
 
-// record is what is known of one call. Everything that is told about a call, its
-// timing and its errors, is read from here.
+// callRecord is what all exchanges of a call share. Middleware may send several
+// requests of one call at once.
+type callRecord struct {
+	began    time.Duration // as package sock counts
+	full     bool          // the body is read to its end inside the stack
+	direct   bool          // no middleware lies before the transport
+	attempts atomic.Int32
+	live     atomic.Pointer[exchange] // the last one, while the call is in the session's stack
+}
+
+// since is how long the call has lasted.
+func (r *callRecord) since() time.Duration { return sock.Now() - r.began }
+
+// record is what is known of one exchange. What is told about it, its timing and its
+// errors, is read from here.
 type record struct {
-	live    *exchange // the last one, while the call is in the session's stack
-	attempt int32
-	full    bool        // the body is read to its end inside the stack
+	attempt int32       // of the call
 	reused  bool        // the connection had served before
-	direct  bool        // no middleware lies before the transport
-	dial    *dial.Times // of a connection made for the call
+	dial    *dial.Times // of a connection made for it
 
 	// Moments as package sock counts them; zero for what was not reached.
-	began    time.Duration
+	began    time.Duration // of the call
 	waited   time.Duration // a connection was there
 	written  time.Duration // the request was written
 	answered time.Duration // the response's head was read
@@ -53,7 +65,7 @@ func (r *record) timing() Timing {
 		d = *r.dial
 	}
 	between := func(a, b time.Duration) time.Duration { return max(b-a, 0) }
-	written := r.written
+	written, ended := r.written, cmp.Or(r.ended, r.answered)
 	if written == 0 || written > r.answered {
 		written = r.answered // answered before the request had ended
 	}
@@ -65,8 +77,8 @@ func (r *record) timing() Timing {
 		TLS:      d.TLS,
 		Write:    between(r.waited, written),
 		Response: between(written, r.answered),
-		Read:     between(r.answered, r.ended),
-		Total:    between(r.began, max(r.ended, r.answered)),
+		Read:     between(r.answered, ended),
+		Total:    between(r.began, ended),
 		Reused:   r.reused,
 		Attempt:  int(r.attempt),
 	}

@@ -51,7 +51,7 @@ type Request struct {
 	dialer       *dialerBox
 	attrs        *attribute
 	block        *headerBlock // encoded form of Header, valid while Header is the block's own
-	rec          *record
+	call         *callRecord
 	without      *omissions // nil: none
 	merged       bool       // a session has merged its values in
 	foreign      bool       // goes to an origin that the session's values must not go to

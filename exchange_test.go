@@ -1,0 +1,257 @@
+package parley_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-0474a412/parley"
+	"github.com/seed-0474a412/parley/internal/wiretest"
+)
+
+func TestSent_ofAReplayThatFailedCountsTheFirstTry(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, leavesAtReuse(1, leave))
+	var dials atomic.Int64
+	c := sessionTo(t, s, parley.WithDialer(parley.DialerFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		if dials.Add(1) > 1 {
+			return nil, errors.New("no way there")
+		}
+		return new(net.Dialer).DialContext(ctx, network, address)
+	})))
+	_, err := c.Get(t.Context(), "first")
+	require.NoError(t, err)
+	_, err = c.Get(t.Context(), "second")
+	require.ErrorIs(t, err, parley.ErrConnect)
+	require.EqualValues(t, 2, dials.Load())
+	requireSent(t, err, parley.MaybeSent, "the server has read it on the first connection")
+}
+
+// holding is a connection whose writes reach the peer but do not return until it is
+// closed or its deadline moves.
+type holding struct {
+	net.Conn
+	armed *atomic.Bool
+	quiet chan struct{}
+}
+
+func (c *holding) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if c.armed.Load() {
+		<-c.quiet
+	}
+	return n, err
+}
+
+func TestSent_isNotDeniedWhileAWriteGoesOn(t *testing.T) {
+	t.Parallel()
+	seen := make(chan struct{})
+	s := wiretest.Serve(t, func(c *wiretest.Conn) {
+		if _, err := c.ReadHead(); err == nil {
+			close(seen)
+		}
+		c.Hold()
+	})
+	armed, quiet := new(atomic.Bool), make(chan struct{})
+	armed.Store(true)
+	c := sessionTo(t, s, parley.WithDialer(parley.DialerFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, address)
+		return &holding{nc, armed, quiet}, err
+	})))
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		<-seen
+		cancel()
+	}()
+	_, err := c.Post(ctx, "x", parley.WithReader(inParts("content")))
+	close(quiet)
+	require.ErrorIs(t, err, context.Canceled)
+	requireSent(t, err, parley.MaybeSent, "the server has read the head")
+}
+
+func TestExchange_aPanicLeavesTheConnectionFree(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string {
+		return "HTTP/1.1 103 Early Hints\r\n\r\n" + wiretest.OK("ok")
+	}))
+	for name, opt := range map[string]parley.RequestOption{
+		"told of an interim answer": parley.WithInformational(func(int, http.Header) { panic("here") }),
+		"opening the body":          parley.WithBody(panicky{}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			pool, err := parley.NewPool(parley.PoolConfig{})
+			require.NoError(t, err)
+			t.Cleanup(func() { require.NoError(t, pool.Close()) })
+			req, err := parley.NewRequest("GET", s.URL(), opt)
+			require.NoError(t, err)
+			require.PanicsWithValue(t, "here", func() { _, _ = pool.Send(t.Context(), req) })
+			require.Zero(t, pool.Stats().Active)
+		})
+	}
+}
+
+// panicky is a body that cannot be opened without harm.
+type panicky struct{}
+
+func (panicky) Size() int64                  { return 1 }
+func (panicky) ContentType() string          { return "" }
+func (panicky) Replayable() bool             { return true }
+func (panicky) Open() (io.ReadCloser, error) { panic("here") }
+
+func TestExchange_aResponseThatMiddlewareDropsIsNoticed(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string { return wiretest.OK("content") }))
+	dropping := func(next parley.Transport) parley.Transport {
+		return parley.TransportFunc(func(ctx context.Context, req *parley.Request) (*parley.Response, error) {
+			if _, err := next.Send(ctx, req); err != nil {
+				return nil, err
+			}
+			return nil, errors.New("not to my liking")
+		})
+	}
+	c := sessionTo(t, s, parley.WithNetworkMiddleware(dropping))
+	_, err := c.Get(t.Context(), "x")
+	require.ErrorContains(t, err, "not to my liking")
+	wiretest.Eventually(t, func() bool {
+		runtime.GC()
+		return c.Stats().Leaked == 1 && c.Stats().Active == 0
+	}, "the connection is free")
+}
+
+func TestReuse_anAnswerTooManyNeverReachesWhoeverWaits(t *testing.T) {
+	t.Parallel()
+	authority := wiretest.NewAuthority(t)
+	for name, cfg := range map[string]bool{"plain": false, "TLS": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			content := strings.Repeat("x", 10_000)
+			waiting := make(chan struct{})
+			script := wiretest.Answer(func(c *wiretest.Conn, r *wiretest.Request) string {
+				if r.RequestURI != "/first" {
+					return wiretest.OK("mine")
+				}
+				<-waiting
+				return wiretest.OK(content) + wiretest.OK("poison")
+			})
+			var s *wiretest.Server
+			if cfg {
+				s = wiretest.ServeTLS(t, authority.Server(t), script)
+			} else {
+				s = wiretest.Serve(t, script)
+			}
+			c := sessionTo(t, s, parley.WithTLSConfig(authority.Trusted()), parley.WithPoolLimits(parley.PoolLimits{Hard: 1, Soft: 1}))
+			var done sync.WaitGroup
+			done.Go(func() {
+				_, err := c.Get(t.Context(), "first")
+				if err != nil {
+					t.Error(err)
+				}
+			})
+			wiretest.Eventually(t, func() bool { return c.Stats().Active == 1 }, "the first is on its way")
+			done.Go(func() {
+				resp, err := c.Post(t.Context(), "second")
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				text, _ := resp.Text()
+				if text != "mine" {
+					t.Errorf("got %q", text)
+				}
+			})
+			wiretest.Eventually(t, func() bool { return c.Stats().Waiting == 1 }, "the second waits")
+			close(waiting)
+			done.Wait()
+		})
+	}
+}
+
+func requireSent(t testing.TB, err error, want parley.Sent, why string) {
+	t.Helper()
+	var e *parley.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, want, e.Sent, why)
+}
+
+func TestExchange_middlewareMaySendSeveralAtOnce(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string { return wiretest.OK("content") }))
+	hedging := func(next parley.Transport) parley.Transport {
+		return parley.TransportFunc(func(ctx context.Context, req *parley.Request) (*parley.Response, error) {
+			type result struct {
+				resp *parley.Response
+				err  error
+			}
+			results := make([]result, 3)
+			var all sync.WaitGroup
+			for i := range results {
+				all.Go(func() { results[i].resp, results[i].err = next.Send(ctx, req) })
+			}
+			all.Wait()
+			for _, r := range results[1:] {
+				if r.err == nil {
+					r.resp.Close()
+				}
+			}
+			return results[0].resp, results[0].err
+		})
+	}
+	for name, where := range map[string]func(...parley.Middleware) parley.ClientOption{
+		"around the session": parley.WithMiddleware, "at the network": parley.WithNetworkMiddleware,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := sessionTo(t, s, where(hedging))
+			resp, err := c.Get(t.Context(), "x")
+			require.NoError(t, err)
+			text, err := resp.Text()
+			require.NoError(t, err)
+			require.Equal(t, "content", text)
+			requireNoneActive(t, c)
+		})
+	}
+}
+
+func TestExchange_aDroppedResponseEndsItsUpload(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, func(c *wiretest.Conn) {
+		if _, err := c.ReadHead(); err == nil {
+			c.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n") // of which nothing comes
+		}
+		c.Rest()
+	})
+	c := sessionTo(t, s)
+	body := mute{make(chan struct{})}
+	func() {
+		_, err := c.Stream(t.Context(), "POST", "x", parley.WithReader(body))
+		require.NoError(t, err)
+	}()
+	wiretest.Eventually(t, func() bool {
+		runtime.GC()
+		return c.Stats().Leaked == 1 && c.Stats().Active == 0
+	}, "the connection is free")
+	<-body.closed
+}
+
+// mute is a body that gives nothing until it is closed.
+type mute struct{ closed chan struct{} }
+
+func (b mute) Read([]byte) (int, error) {
+	<-b.closed
+	return 0, io.ErrClosedPipe
+}
+
+func (b mute) Close() error {
+	close(b.closed)
+	return nil
+}
