@@ -26,11 +26,12 @@ import (
 // peer can do in it is also told apart in TestTimeout_Handshake.
 func TestS159_ConnectLimitCoversTheHandshake(t *testing.T) {
 	t.Parallel()
-	for name, row := range map[string]struct {
+	type way struct {
 		script func(*wiretest.Conn)
 		dialer parley.ClientOption
 		stage  string
-	}{
+	}
+	each(t, map[string]way{
 		"nobody answers the dial": {(*wiretest.Conn).Hold, parley.WithDialer(newHangingDialer()), "context deadline"},
 		"accepted, then silent":   {(*wiretest.Conn).Hold, nil, "TLS handshake"},
 		"silent after the hello": {func(c *wiretest.Conn) {
@@ -42,20 +43,18 @@ func TestS159_ConnectLimitCoversTheHandshake(t *testing.T) {
 			c.Say("\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03")
 			c.Hold()
 		}, nil, "TLS handshake"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			server := wiretest.Serve(t, row.script)
-			opts := []parley.ClientOption{parley.WithTimeouts(parley.Timeouts{Connect: short})}
-			if row.dialer != nil {
-				opts = append(opts, row.dialer)
-			}
-			client := newSession(t, opts...)
-			start := time.Now()
-			_, err := client.Get(t.Context(), "https://"+server.Addr())
-			requireLapse(t, err, start, lapse{parley.ErrConnectTimeout, parley.PhaseConnect, short, parley.NotSent})
-			require.ErrorContains(t, err, row.stage)
-		})
-	}
+	}, func(t testing.TB, row way) {
+		server := wiretest.Serve(t, row.script)
+		opts := []parley.ClientOption{parley.WithTimeouts(parley.Timeouts{Connect: short})}
+		if row.dialer != nil {
+			opts = append(opts, row.dialer)
+		}
+		client := newSession(t, opts...)
+		start := time.Now()
+		_, err := client.Get(t.Context(), "https://"+server.Addr())
+		requireLapse(t, err, start, lapse{parley.ErrConnectTimeout, parley.PhaseConnect, short, parley.NotSent})
+		require.ErrorContains(t, err, row.stage)
+	})
 }
 
 func TestS160_DripsDoNotRenewLimits(t *testing.T) {
@@ -66,11 +65,12 @@ func TestS160_DripsDoNotRenewLimits(t *testing.T) {
 			c.Drip(strings.Repeat(rest, 1000), 50*time.Millisecond)
 		})
 	}
-	each(t, map[string]struct {
+	type way struct {
 		script func(*wiretest.Conn)
 		limits parley.Timeouts
 		want   lapse
-	}{
+	}
+	each(t, map[string]way{
 		"a byte of the head each 50 ms": {
 			drip("HTTP/1.1 200 OK\r\nX-Long: ", "x"), parley.Timeouts{Response: 300 * time.Millisecond},
 			lapse{parley.ErrResponseTimeout, parley.PhaseResponse, 300 * time.Millisecond, parley.Answering},
@@ -96,11 +96,7 @@ func TestS160_DripsDoNotRenewLimits(t *testing.T) {
 			}), parley.Timeouts{Read: short},
 			lapse{parley.ErrReadTimeout, parley.PhaseRead, short, parley.Answering},
 		},
-	}, func(t testing.TB, row struct {
-		script func(*wiretest.Conn)
-		limits parley.Timeouts
-		want   lapse
-	}) {
+	}, func(t testing.TB, row way) {
 		overLines(t, func(t testing.TB, l line) {
 			server := l.serve(t, row.script)
 			client := l.session(t, row.limits)

@@ -312,10 +312,11 @@ func TestTimeout_WriteIsForEachWait(t *testing.T) {
 
 func TestTimeout_Response(t *testing.T) {
 	t.Parallel()
-	each(t, map[string]struct {
+	type way struct {
 		sent   parley.Sent
 		script func(*wiretest.Conn)
-	}{
+	}
+	each(t, map[string]way{
 		"accepted and never answered": {parley.MaybeSent, (*wiretest.Conn).Hold},
 		"a byte of the head now and then": {parley.Answering, func(c *wiretest.Conn) {
 			c.Say("H")
@@ -330,10 +331,7 @@ func TestTimeout_Response(t *testing.T) {
 			for c.Say("HTTP/1.1 103 Early Hints\r\n\r\n") && c.Pause(short/3) {
 			}
 		}},
-	}, func(t testing.TB, row struct {
-		sent   parley.Sent
-		script func(*wiretest.Conn)
-	}) {
+	}, func(t testing.TB, row way) {
 		each(t, map[string]parley.RequestOption{
 			"no body": parley.WithBody(nil), "large body": parley.WithBytes(make([]byte, 100<<10)),
 		}, func(t testing.TB, body parley.RequestOption) {

@@ -139,18 +139,18 @@ func TestTotal_LetsGoOfAStreamAtItsHead(t *testing.T) {
 				if _, err := c.ReadHead(); err != nil {
 					return
 				}
-				c.Say("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n")
-				if !c.Drip("slow bytes", whole/8) {
+				c.Say("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n")
+				if !c.Drip("slowness", short/3) {
 					return
 				}
 			}
 		})
-		client := l.session(t, parley.Timeouts{Total: 3 * short})
+		client := l.session(t, parley.Timeouts{Total: 2 * short})
 		resp, err := client.Stream(t.Context(), "GET", server.URL())
 		require.NoError(t, err)
 		content, err := io.ReadAll(resp.Body)
 		require.NoError(t, err)
-		require.Equal(t, "slow bytes", string(content))
+		require.Equal(t, "slowness", string(content))
 		req, err := client.NewRequest("GET", server.URL())
 		require.NoError(t, err)
 		resp, err = client.Send(t.Context(), req)
@@ -161,7 +161,7 @@ func TestTotal_LetsGoOfAStreamAtItsHead(t *testing.T) {
 
 		start := time.Now()
 		_, err = client.Get(t.Context(), server.URL())
-		requireLapse(t, err, start, lapse{parley.ErrTotalTimeout, parley.PhaseRead, 3 * short, parley.Answering})
+		requireLapse(t, err, start, lapse{parley.ErrTotalTimeout, parley.PhaseRead, 2 * short, parley.Answering})
 	})
 }
 
