@@ -32,6 +32,9 @@ type Client struct {
 	own      profile // for the base URL's origin and trusted ones; for all without a base
 	foreign  profile // for other origins
 	shares   bool    // requests may share the header of the profile
+	// coding is Accept-Encoding for requests that are decoded though the session's
+	// others are not.
+	coding []string
 
 	pool    *Pool // nil under WithTransport
 	owns    bool  // Close closes pool
@@ -114,6 +117,13 @@ func (c *Client) prepareBase() error {
 	if err != nil {
 		return err
 	}
+	if u.RawQuery != "" {
+		replaced := slices.Clone(c.cfg.removedParams)
+		for _, p := range c.cfg.params {
+			replaced = append(replaced, p.Key)
+		}
+		u.RawQuery = urls.RemoveKeys(u.RawQuery, replaced...)
+	}
 	if c.base, err = urls.NewBase(u); err != nil {
 		return urlError(err)
 	}
@@ -124,6 +134,7 @@ func (c *Client) prepareHeaders() error {
 	h := c.cfg.header
 	decode := !c.cfg.ownEncoding && h["Accept-Encoding"] != nil
 	if c.cfg.raw != nil && *c.cfg.raw && decode {
+		c.coding = h["Accept-Encoding"]
 		h = h.Clone()
 		delete(h, "Accept-Encoding")
 		decode = false
@@ -181,7 +192,7 @@ func (c *Client) prepareStack(parent *Client) error {
 		t = completeLayer{chain(t, c.cfg.network)}
 	}
 	if c.cfg.jar != nil {
-		t = cookieLayer{t, c.cfg.jar}
+		t = cookieLayer{t, c.cfg.jar, c.cfg.removedCookie, slices.Contains(c.cfg.removed, "Cookie")}
 	}
 	t = decodeLayer{t}
 	t = readLayer{t}

@@ -44,13 +44,15 @@ func (j *lazyJar) Cookies(u *url.URL) []*http.Cookie {
 
 // cookieLayer sends the jar's cookies and stores those of every answer.
 type cookieLayer struct {
-	next Transport
-	jar  http.CookieJar
+	next    Transport
+	jar     http.CookieJar
+	without []string // names that the session does not send
+	none    bool     // it sends none
 }
 
 func (l cookieLayer) Send(ctx context.Context, req *Request) (*Response, error) {
-	if cookies := l.jar.Cookies(req.URL); len(cookies) > 0 {
-		req = withCookies(req, cookies)
+	if cookies := l.jar.Cookies(req.URL); len(cookies) > 0 && !l.none {
+		req = l.withCookies(req, cookies)
 	}
 	resp, err := l.next.Send(ctx, req)
 	if err != nil {
@@ -70,11 +72,15 @@ func (l cookieLayer) Send(ctx context.Context, req *Request) (*Response, error) 
 
 // withCookies joins the jar's cookies to those that the request has; of the same
 // name the request's own is sent.
-func withCookies(req *Request, cookies []*http.Cookie) *Request {
-	own, omitted := cookieNames(req.Header["Cookie"]), req.omitted().cookies
+func (l cookieLayer) withCookies(req *Request, cookies []*http.Cookie) *Request {
+	omitted := req.omitted()
+	if slices.Contains(omitted.headers, "Cookie") {
+		return req
+	}
+	leftOut := slices.Concat(cookieNames(req.Header["Cookie"]), omitted.cookies, l.without)
 	add := make([]Param, 0, len(cookies))
 	for _, c := range cookies {
-		if !slices.Contains(omitted, c.Name) && !slices.Contains(own, c.Name) {
+		if !slices.Contains(leftOut, c.Name) {
 			value := c.Value
 			if c.Quoted {
 				value = `"` + value + `"`

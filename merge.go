@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 
 	"github.com/seed-0474a412/parley/internal/sock"
 	"github.com/seed-0474a412/parley/internal/urls"
@@ -28,13 +29,14 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 		rc = &requestConfig{}
 		for _, o := range opts {
 			if err := o.applyRequest(rc); err != nil {
-				return nil, buildError(req.Method, nil, err)
+				return nil, buildError(req.Method, targetOf(c.base, ref), err)
 			}
 		}
-		var err error
-		if ref, err = expandPath(ref, c.cfg.path, rc.path); err != nil {
-			return nil, buildError(req.Method, nil, err)
+		expanded, err := expandPath(ref, c.cfg.path, rc.path)
+		if err != nil {
+			return nil, buildError(req.Method, targetOf(c.base, ref), err)
 		}
+		ref = expanded
 	}
 	same, err := c.base.JoinInto(&k.url, ref)
 	if err != nil {
@@ -59,6 +61,10 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	}
 	req.Header = cloneHeader(p.block.header)
 	req.takeUser()
+	if rc.raw != nil && !*rc.raw && c.coding != nil {
+		req.askCoding(c.coding)
+	}
+	c.dropReplaced(req.URL, ref, rc.params)
 	var session *settings
 	if !req.foreign {
 		session = &c.cfg.settings
@@ -66,7 +72,33 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	if err := req.apply(rc, session); err != nil {
 		return nil, buildError(req.Method, req.URL, err)
 	}
+	if private { // to be changed as the caller likes
+		req.Header, req.HeaderOrder = req.Header.Clone(), slices.Clone(req.HeaderOrder)
+	}
 	return k, nil
+}
+
+// dropReplaced takes those parameters of the base URL out of u that the request
+// has values for, unless its own reference has them too.
+func (c *Client) dropReplaced(u *url.URL, ref string, params []Param) {
+	if c.base == nil || u.RawQuery == "" || len(params) == 0 {
+		return
+	}
+	_, own, _ := strings.Cut(ref, "?")
+	own, _, _ = strings.Cut(own, "#")
+	var replaced []string
+	for _, p := range params {
+		if !urls.HasKey(own, p.Key) {
+			replaced = append(replaced, p.Key)
+		}
+	}
+	u.RawQuery = urls.RemoveKeys(u.RawQuery, replaced...)
+}
+
+// askCoding asks for the content codings that parley decodes.
+func (r *Request) askCoding(coding []string) {
+	r.Header["Accept-Encoding"] = coding[:len(coding):len(coding)]
+	r.decode = true
 }
 
 // cloneHeader leaves room for a few more.
@@ -97,8 +129,8 @@ func (c *Client) inherit(req *Request) {
 	if req.MaxBodyBytes == 0 {
 		req.MaxBodyBytes = s.maxBody
 	}
-	if s.raw != nil && *s.raw {
-		req.rawResponses = true
+	if req.rawResponses == nil {
+		req.rawResponses = s.raw
 	}
 	if req.OnInformational == nil {
 		req.OnInformational = s.inform
@@ -140,8 +172,12 @@ func (c *Client) merge(req *Request) (*Request, error) {
 		}
 	}
 	c.inherit(out)
-	if out.rawResponses {
-		out.setRaw(true)
+	_, given := out.Header["Accept-Encoding"]
+	switch {
+	case out.rawResponses != nil && *out.rawResponses:
+		out.setRaw(out.rawResponses)
+	case out.rawResponses != nil && c.coding != nil && !given && !slices.Contains(req.omitted().headers, "Accept-Encoding"):
+		out.askCoding(c.coding)
 	}
 	if !out.foreign {
 		s := &c.cfg.settings

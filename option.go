@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/textproto"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -111,7 +112,7 @@ func WithHeaders(h http.Header) Option {
 	h = h.Clone()
 	return option(func(s *settings) error {
 		for name, values := range h {
-			if err := s.setHeader(name, values); err != nil {
+			if err := s.setHeader(name, slices.Clone(values)); err != nil {
 				return err
 			}
 		}
@@ -120,11 +121,14 @@ func WithHeaders(h http.Header) Option {
 }
 
 // WithoutHeader removes a header, also one that parley would send by itself, such
-// as User-Agent.
+// as User-Agent, or Cookie with whatever the jar and earlier options put there.
 func WithoutHeader(name string) Option {
 	return option(func(s *settings) error {
 		name := textproto.CanonicalMIMEHeaderKey(name)
 		delete(s.header, name)
+		if name == "Cookie" {
+			s.cookies = nil
+		}
 		if !slices.Contains(s.removed, name) {
 			s.removed = append(slices.Clip(s.removed), name)
 		}
@@ -345,6 +349,9 @@ func WithInformational(f func(status int, header http.Header)) Option {
 // type of the caller's own.
 func WithAttribute(key, value any) Option {
 	return option(func(s *settings) error {
+		if key == nil || !reflect.ValueOf(key).Comparable() {
+			return failed("WithAttribute needs a key that can be compared, not %T", key)
+		}
 		s.attrs = &attribute{key, value, s.attrs}
 		return nil
 	})
@@ -495,6 +502,9 @@ func WithTransport(t Transport) ClientOption {
 // once, whatever happens below. The first is the outermost.
 func WithMiddleware(m ...Middleware) ClientOption {
 	return clientOption(func(c *clientConfig) error {
+		if hasNil(m) {
+			return failed("WithMiddleware needs middleware, not nil")
+		}
 		c.middleware = append(slices.Clip(c.middleware), m...)
 		return nil
 	})
@@ -504,9 +514,16 @@ func WithMiddleware(m ...Middleware) ClientOption {
 // request as it goes out. The first is the outermost.
 func WithNetworkMiddleware(m ...Middleware) ClientOption {
 	return clientOption(func(c *clientConfig) error {
+		if hasNil(m) {
+			return failed("WithNetworkMiddleware needs middleware, not nil")
+		}
 		c.network = append(slices.Clip(c.network), m...)
 		return nil
 	})
+}
+
+func hasNil(m []Middleware) bool {
+	return slices.ContainsFunc(m, func(m Middleware) bool { return m == nil })
 }
 
 // WithDialer makes connections with d, for example a *net.Dialer or a
@@ -542,6 +559,9 @@ func WithTrustedOrigins(origins ...string) ClientOption {
 // is part of what Close returns.
 func WithCloseHook(f func() error) ClientOption {
 	return clientOption(func(c *clientConfig) error {
+		if f == nil {
+			return failed("WithCloseHook needs a function")
+		}
 		c.onClose = append(slices.Clip(c.onClose), f)
 		return nil
 	})

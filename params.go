@@ -187,6 +187,10 @@ func paramValues(v any) ([]string, error) {
 
 // paramText gives the text of a scalar; ok is false for nil.
 func paramText(v any) (text string, ok bool, err error) {
+	rv := reflect.ValueOf(v)
+	if rv.Kind() == reflect.Pointer && rv.IsNil() {
+		return "", false, nil // its methods may not be for a nil pointer
+	}
 	switch v := v.(type) {
 	case nil:
 		return "", false, nil
@@ -202,12 +206,8 @@ func paramText(v any) (text string, ok bool, err error) {
 	case fmt.Stringer:
 		return v.String(), true, nil
 	}
-	rv := reflect.ValueOf(v)
 	switch rv.Kind() {
 	case reflect.Pointer:
-		if rv.IsNil() {
-			return "", false, nil
-		}
 		return paramText(rv.Elem().Interface())
 	case reflect.String:
 		return rv.String(), true, nil

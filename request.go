@@ -35,7 +35,8 @@ type Request struct {
 	// taken for [Request.Host]; "Connection: close" closes the connection
 	// afterwards. "Expect: 100-continue" waits for the server before the body goes.
 	Header http.Header
-	// Body is the content; nil for none.
+	// Body is the content; nil for none. Its content type goes along where it was
+	// given by an option; who sets this field sets the header too.
 	Body Body
 
 	Host            string        // Host header where it is not the URL's
@@ -56,7 +57,7 @@ type Request struct {
 	merged       bool       // a session has merged its values in
 	foreign      bool       // goes to an origin that the session's values must not go to
 	decode       bool       // Accept-Encoding is parley's own: answers are decoded
-	rawResponses bool       // WithDecompression(false)
+	rawResponses *bool      // see WithDecompression; true: bodies as they came; nil: not said
 }
 
 // Trailer is a header field that follows the body. Value is called once the body
@@ -101,18 +102,18 @@ type headerBlock struct {
 // what the options say is in it. A session that sends it adds its own values.
 func NewRequest(method, url string, opts ...RequestOption) (*Request, error) {
 	var rc requestConfig
+	req := &Request{Method: normalMethod(method), Header: make(http.Header)}
 	for _, o := range opts {
 		if err := o.applyRequest(&rc); err != nil {
-			return nil, buildError(method, nil, err)
+			return nil, buildError(req.Method, targetOf(nil, url), err)
 		}
 	}
-	req := &Request{Method: normalMethod(method), Header: make(http.Header)}
 	ref, err := expandPath(url, nil, rc.path)
 	if err != nil {
-		return nil, buildError(method, nil, err)
+		return nil, buildError(req.Method, targetOf(nil, url), err)
 	}
 	if req.URL, err = parseURL(ref); err != nil {
-		return nil, buildError(method, nil, err)
+		return nil, buildError(req.Method, nil, err)
 	}
 	req.takeUser()
 	if err := req.apply(&rc, nil); err != nil {
@@ -219,11 +220,14 @@ func (s *settings) paramsFor(r *Request) []Param {
 // cookiesFor gives the session's option cookies for a request, without those that
 // were removed.
 func (s *settings) cookiesFor(r *Request) []Param {
-	omitted := r.omitted().cookies
-	if len(s.cookies) == 0 || len(omitted) == 0 {
+	omitted := r.omitted()
+	switch {
+	case slices.Contains(omitted.headers, "Cookie"):
+		return nil
+	case len(s.cookies) == 0 || len(omitted.cookies) == 0:
 		return s.cookies
 	}
-	return slices.DeleteFunc(slices.Clone(s.cookies), func(p Param) bool { return slices.Contains(omitted, p.Key) })
+	return slices.DeleteFunc(slices.Clone(s.cookies), func(p Param) bool { return slices.Contains(omitted.cookies, p.Key) })
 }
 
 // applyScalars takes over those settings where the later word simply wins.
@@ -233,7 +237,7 @@ func (r *Request) applyScalars(s *settings) {
 		r.ExpectTimeout = s.expect
 	}
 	if s.order != nil {
-		r.HeaderOrder = s.order
+		r.HeaderOrder = slices.Clone(s.order)
 	}
 	if s.tls != nil {
 		r.TLSConfig = s.tls
@@ -245,16 +249,16 @@ func (r *Request) applyScalars(s *settings) {
 		r.MaxBodyBytes = s.maxBody
 	}
 	if s.raw != nil {
-		r.setRaw(*s.raw)
+		r.setRaw(s.raw)
 	}
 	if s.inform != nil {
 		r.OnInformational = s.inform
 	}
 }
 
-func (r *Request) setRaw(raw bool) {
+func (r *Request) setRaw(raw *bool) {
 	r.rawResponses = raw
-	if raw && r.decode {
+	if *raw && r.decode {
 		r.decode = false
 		delete(r.Header, "Accept-Encoding")
 	}
@@ -375,6 +379,16 @@ func expandPath(ref string, session, own []Param) (string, error) {
 		}
 	}
 	return expanded, nil
+}
+
+// targetOf gives the URL that a reference leads to, for errors about something
+// else than the reference; nil if it leads nowhere.
+func targetOf(base *urls.Base, ref string) *url.URL {
+	u := new(url.URL)
+	if _, err := base.JoinInto(u, ref); err != nil {
+		return nil
+	}
+	return u
 }
 
 // parseURL parses an absolute URL.
