@@ -74,10 +74,14 @@ type conn struct {
 // Capacity is one: HTTP/1.1 answers one request at a time.
 func (c *conn) Capacity() int { return 1 }
 
+// goodbyeWait is how long a peer may take to take the few bytes of a close_notify.
+const goodbyeWait = 50 * time.Millisecond
+
 // close ends the connection. A polite close tells a TLS peer that nothing was cut
-// off; it is for idle connections, whose peer takes those few bytes at once.
+// off; it is for idle connections.
 func (c *conn) close(polite bool) {
 	if polite && c.tls != nil {
+		c.sock.WriteBy(sock.Now() + goodbyeWait)
 		c.tls.Close()
 		return
 	}

@@ -163,6 +163,19 @@ func (c *Conn) WriteBy(by time.Duration) {
 	c.write.limit, c.write.by = 0, by
 }
 
+// SetWriteDeadline bounds all writes by t, unless they are bounded by an earlier
+// moment. It is for a layer above: a *tls.Conn bounds its goodbye with it, which a
+// deadline that only the connection beneath knew of would not do.
+func (c *Conn) SetWriteDeadline(t time.Time) error {
+	by := t.Sub(epoch)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if d := &c.write; d.by == 0 || by < d.by {
+		d.limit, d.by = 0, by
+	}
+	return nil
+}
+
 // Cancel stops the connection with [ErrCancelled], whoever owns it. It is meant
 // for context.AfterFunc: where that cannot be stopped any more, the connection
 // must not be lent again.
