@@ -158,7 +158,7 @@ func newProfile(h http.Header, order []string, decode bool) (profile, error) {
 	if err != nil {
 		return profile{}, because(ErrInvalidHeader, err)
 	}
-	if slices.ContainsFunc(messageHeaders, func(name string) bool { return h[name] != nil }) {
+	if endsConnection(h) || slices.ContainsFunc(messageHeaders, func(name string) bool { return h[name] != nil }) {
 		encoded = nil
 	}
 	return profile{block: &headerBlock{header: h, encoded: encoded}, decode: decode}, nil

@@ -36,8 +36,7 @@ func (x *exchange) plan() (p plan, err error) {
 	} else {
 		h.Header = req.Header
 	}
-	// No further request may follow (RFC 9112, section 9.6).
-	x.closes = httpguts.HeaderValuesContainsToken(h.Header["Connection"], "close")
+	x.closes = endsConnection(h.Header)
 	err = p.frame(req, h)
 	if err == nil {
 		p.address(req, h)
@@ -49,6 +48,25 @@ func (x *exchange) plan() (p plan, err error) {
 		return p, because(ErrInvalidHeader, err)
 	}
 	return p, nil
+}
+
+// endsConnection reports whether no other request may follow: the caller asks for
+// the connection to be closed (RFC 9112, section 9.6), or proves who he is by a
+// scheme that holds for the connection rather than the request, so that the next
+// one would be answered in his name (RFC 4559, section 6).
+func endsConnection(h http.Header) bool {
+	if httpguts.HeaderValuesContainsToken(h["Connection"], "close") {
+		return true
+	}
+	for _, name := range []string{"Authorization", "Proxy-Authorization"} {
+		for _, v := range h[name] {
+			scheme, _, _ := strings.Cut(v, " ")
+			if strings.EqualFold(scheme, "NTLM") || strings.EqualFold(scheme, "Negotiate") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // address fills in where the request goes (RFC 9112, section 3.2).

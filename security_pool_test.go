@@ -6,7 +6,7 @@ package parley_test
 //
 //	S024 comes with proxies: CONNECT tunnels with other credentials
 //	S025 comes with proxies: SOCKS tunnels
-//	S026 comes with the auth layer: NTLM and Negotiate, which bind a connection
+//	S026 the part of auth objects comes with these: a caller's own header stands in
 //	S027 the fields for proxies and their credentials come with proxies; the others are in key_test.go
 //	S029 interface, resolver and Unix socket have no option of their own: a dialer chooses them
 //	S030 the part of proxy credentials comes with proxies
@@ -293,6 +293,30 @@ func TestS029_DialerSeparatesConnections(t *testing.T) {
 	same := derive(t, two, parley.WithHeader("X-Other", "value"))
 	require.Equal(t, "127.0.0.2", textOf(t, same, server.URL()))
 	require.Equal(t, 3, server.Accepted(), "a derived session keeps the dialer's identity")
+}
+
+func TestS026_CredentialsOfAConnectionEndWithTheRequest(t *testing.T) {
+	t.Parallel()
+	for _, header := range []string{"Authorization", "Proxy-Authorization"} {
+		for _, value := range []string{"NTLM dGVzdA==", "negotiate dGVzdA==", "Negotiate"} {
+			server := wiretest.Serve(t, wiretest.Echo())
+			client := newSession(t, parley.WithBaseURL(server.URL()))
+			textOf(t, client, "")
+			require.Equal(t, 1, server.Accepted())
+			textOf(t, client, "", parley.WithHeader(header, value))
+			require.Equal(t, 1, server.Accepted(), "it may be sent on a connection that is there")
+			textOf(t, client, "")
+			require.Equal(t, 2, server.Accepted(), "%s: %s: the next request has nothing of it", header, value)
+			textOf(t, client, "", parley.WithHeader(header, "Basic dGVzdA=="))
+			textOf(t, client, "")
+			require.Equal(t, 2, server.Accepted(), "other schemes are of the request alone")
+
+			session := derive(t, client, parley.WithHeader(header, value))
+			textOf(t, session, "")
+			textOf(t, session, "")
+			require.Equal(t, 3, server.Accepted(), "a session's header counts as well")
+		}
+	}
 }
 
 func TestS030_ClearedCredentialsAreGoneAtOnce(t *testing.T) {
