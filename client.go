@@ -276,10 +276,12 @@ func (c *Client) sendPrepared(ctx context.Context, req *Request, full bool) (*Re
 	return c.do(ctx, k, full)
 }
 
+var errNoContext = failed("the context is nil")
+
 // do sends a call through the stack under its total timeout.
 func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) {
 	if ctx == nil {
-		return nil, buildError(k.req.Method, k.req.URL, failed("the context is nil"))
+		return nil, buildError(k.req.Method, k.req.URL, errNoContext)
 	}
 	if c.closed.Load() {
 		return nil, buildError(k.req.Method, k.req.URL, ErrClientClosed)

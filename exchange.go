@@ -99,6 +99,12 @@ type exchange struct {
 // Send sends a request on a connection of its origin, waiting for one as the limits
 // demand, and returns the response with its body unread. See [Transport].
 func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
+	switch {
+	case req == nil:
+		return nil, buildError("", nil, errNoURL)
+	case ctx == nil:
+		return nil, buildError(req.Method, req.URL, errNoContext)
+	}
 	x := &exchange{pool: p, req: req, call: req.call, ctx: ctx}
 	if x.call == nil {
 		x.call = &callRecord{began: sock.Now()}

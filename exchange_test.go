@@ -3,7 +3,9 @@ package parley_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"runtime"
@@ -254,4 +256,92 @@ func (b mute) Read([]byte) (int, error) {
 func (b mute) Close() error {
 	close(b.closed)
 	return nil
+}
+
+func TestCancel_theCauseOfAContextIsNotTakenForTheFailure(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, func(c *wiretest.Conn) { c.Hold() })
+	for _, kind := range []error{parley.ErrConnectTimeout, parley.ErrClientClosed, parley.ErrTLS, parley.ErrInvalidURL} {
+		t.Run(kind.Error(), func(t *testing.T) {
+			t.Parallel()
+			c := sessionTo(t, s, parley.WithPoolLimits(parley.PoolLimits{Soft: 1, Hard: 1}))
+			ctx, cancel := context.WithCancelCause(t.Context())
+			first := make(chan error)
+			go func() {
+				_, err := c.Get(ctx, "x")
+				first <- err
+			}()
+			wiretest.Eventually(t, func() bool { return c.Stats().Active == 1 }, "the first has the connection")
+			second := make(chan error)
+			go func() {
+				_, err := c.Get(ctx, "x")
+				second <- err
+			}()
+			wiretest.Eventually(t, func() bool { return c.Stats().Waiting == 1 }, "the second waits")
+			cancel(fmt.Errorf("a sister failed: %w", kind))
+			for _, errs := range []chan error{second, first} {
+				err := <-errs
+				require.ErrorIs(t, err, context.Canceled)
+				var e *parley.Error
+				require.ErrorAs(t, err, &e)
+				require.Zero(t, e.Limit)
+			}
+			require.Empty(t, c.Stats().Timeouts)
+		})
+	}
+}
+
+func TestGather_anyLimitIsFine(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Echo())
+	c := sessionTo(t, s)
+	reqs := func(yield func(*parley.Request) bool) {
+		for range 5 {
+			req, err := c.NewRequest("GET", "x")
+			if err != nil || !yield(req) {
+				return
+			}
+		}
+	}
+	n := 0
+	for r := range c.Gather(t.Context(), math.MaxInt, reqs) {
+		require.NoError(t, r.Err)
+		n++
+	}
+	require.Equal(t, 5, n)
+}
+
+func TestPool_nothingGivenIsAnError(t *testing.T) {
+	t.Parallel()
+	p, err := parley.NewPool(parley.PoolConfig{})
+	require.NoError(t, err)
+	defer p.Close()
+	_, err = p.Send(t.Context(), nil)
+	require.Error(t, err)
+	req, err := parley.NewRequest("GET", "http://a.test/")
+	require.NoError(t, err)
+	//lint:ignore SA1012 that is the case
+	_, err = p.Send(nil, req)
+	require.Error(t, err)
+}
+
+func TestDialer_neitherAConnectionNorAnErrorIsAnError(t *testing.T) {
+	t.Parallel()
+	c := newSession(t, parley.WithDialer(parley.DialerFunc(func(context.Context, string, string) (net.Conn, error) { return nil, nil })))
+	_, err := c.Get(t.Context(), "http://a.test/")
+	require.ErrorIs(t, err, parley.ErrConnect)
+}
+
+// leaving is a body whose Read ends its goroutine.
+type leaving struct{}
+
+func (leaving) Read([]byte) (int, error) { runtime.Goexit(); return 0, nil }
+
+func TestUpload_aReadThatEndsItsGoroutine(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, func(c *wiretest.Conn) { c.Rest() })
+	c := sessionTo(t, s)
+	_, err := c.Post(t.Context(), "x", parley.WithReader(leaving{}))
+	require.Error(t, err)
+	require.False(t, errors.Is(err, io.EOF))
 }

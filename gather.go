@@ -21,19 +21,28 @@ type Result struct {
 func (c *Client) Gather(ctx context.Context, limit int, reqs iter.Seq[*Request]) iter.Seq[Result] {
 	limit = max(limit, 1)
 	return func(yield func(Result) bool) {
+		if ctx == nil {
+			yield(Result{Err: buildError("", nil, errNoContext)})
+			return
+		}
 		ctx, cancel := context.WithCancel(ctx)
+		results, left := make(chan Result), make(chan struct{})
 		var running sync.WaitGroup
 		defer running.Wait()
+		defer close(left)
 		defer cancel()
-		results := make(chan Result, limit)
 		next, stop := iter.Pull(reqs)
 		defer stop()
 		inFlight := 0
 		more := true
 		for index := 0; ; index++ {
-			for inFlight == limit || len(results) > 0 || !more && inFlight > 0 {
+			for inFlight > 0 {
+				r, ok := receive(results, inFlight == limit || !more)
+				if !ok {
+					break
+				}
 				inFlight--
-				if !yield(<-results) {
+				if !yield(r) {
 					return
 				}
 			}
@@ -47,8 +56,27 @@ func (c *Client) Gather(ctx context.Context, limit int, reqs iter.Seq[*Request])
 			inFlight++
 			running.Go(func() {
 				resp, err := c.sendPrepared(ctx, req, true)
-				results <- Result{Index: index, Request: req, Response: resp, Err: err}
+				select {
+				case results <- Result{Index: index, Request: req, Response: resp, Err: err}:
+				case <-left:
+					if resp != nil {
+						resp.Close() // nobody hears of it
+					}
+				}
 			})
 		}
+	}
+}
+
+// receive takes a result that is there, or waits for one.
+func receive(results <-chan Result, wait bool) (r Result, ok bool) {
+	if wait {
+		return <-results, true
+	}
+	select {
+	case r = <-results:
+		return r, true
+	default:
+		return r, false
 	}
 }

@@ -309,6 +309,12 @@ func (p *Pool) acquireError(ctx context.Context, key connKey, limit Timeouts, go
 	switch {
 	case errors.As(err, &wait):
 		return PhasePool, limit.Pool, &cause{kind: ErrPoolTimeout, detail: poolState(limit.Pool, wait, key)}
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()): // before the kinds: its cause may be of any
+		phase := PhasePool
+		if got.Dialing > 0 {
+			phase = PhaseConnect
+		}
+		return phase, 0, contextError(ctx)
 	case errors.Is(err, connpool.ErrClosed):
 		return PhasePool, 0, ErrClientClosed
 	case errors.Is(err, ErrConnectTimeout):
@@ -317,10 +323,6 @@ func (p *Pool) acquireError(ctx context.Context, key connKey, limit Timeouts, go
 		return PhaseRequest, 0, err
 	case errors.Is(err, ErrConnect), errors.Is(err, ErrTLS), errors.Is(err, ErrClientClosed):
 		return PhaseConnect, 0, err
-	case ctx.Err() != nil && got.Dialing > 0:
-		return PhaseConnect, 0, contextError(ctx)
-	case ctx.Err() != nil:
-		return PhasePool, 0, contextError(ctx)
 	default:
 		return PhaseConnect, 0, because(ErrConnect, err)
 	}

@@ -88,7 +88,13 @@ func (x *exchange) startUpload(p *plan) (*upload, error) {
 
 func (u *upload) run() {
 	defer close(u.done)
-	err := u.write()
+	var err error = &sourceError{errors.New("reading the request body ended its goroutine")}
+	defer func() { u.settle(err) }()
+	err = u.write()
+}
+
+// settle makes known how the upload ended.
+func (u *upload) settle(err error) {
 	u.closeBody()
 	u.mu.Lock()
 	defer u.mu.Unlock()

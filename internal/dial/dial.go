@@ -4,6 +4,7 @@ package dial
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -34,6 +35,9 @@ func TCP(ctx context.Context, d Dialer, address string, t *Times) (net.Conn, err
 	nc, err := d.DialContext(traced, "tcp", address)
 	t.DNS = time.Duration(dns.Load())
 	t.Connect = time.Since(start) - t.DNS
+	if nc == nil && err == nil {
+		err = errors.New("the dialer returned neither a connection nor an error")
+	}
 	return nc, err
 }
 
