@@ -16,6 +16,9 @@ import (
 
 const switching = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n"
 
+// passes is a limit that an upgrade meets and that has passed later in the test.
+const passes = 300 * time.Millisecond
+
 // upgrades is a script that answers with text and from there on sends back what
 // comes.
 func upgrades(text string) func(*wiretest.Conn) {
@@ -69,8 +72,9 @@ func TestUpgrade_handsOverTheConnection(t *testing.T) {
 		"Stream":                           {stream, switching, nil},
 		"Get":                              {get, switching, nil},
 		"with a bound of the body":         {get, switching, []parley.RequestOption{parley.WithMaxBodyBytes(3)}},
-		"with a total timeout":             {stream, switching, []parley.RequestOption{parley.WithTimeout(20 * time.Millisecond)}},
-		"Get with a total timeout":         {get, switching, []parley.RequestOption{parley.WithTimeout(20 * time.Millisecond)}},
+		"with a total timeout":             {stream, switching, []parley.RequestOption{parley.WithTimeout(passes)}},
+		"Get with a total timeout":         {get, switching, []parley.RequestOption{parley.WithTimeout(passes)}},
+		"with phase timeouts":              {stream, switching, []parley.RequestOption{parley.WithPhaseTimeout(passes)}},
 		"with a length that means nothing": {get, strings.Replace(switching, "\r\n\r\n", "\r\nContent-Length: 3\r\n\r\n", 1), nil},
 		"with a coding that means nothing": {get, strings.Replace(switching, "\r\n\r\n", "\r\nContent-Encoding: gzip\r\n\r\n", 1), nil},
 		"CONNECT":                          {connect, "HTTP/1.1 200 OK\r\n\r\n", nil},
@@ -96,9 +100,7 @@ func TestUpgrade_handsOverTheConnection(t *testing.T) {
 				if secure {
 					s = wiretest.ServeTLS(t, authority.Server(t), script)
 				}
-				limit := 50 * time.Millisecond
-				c := sessionTo(t, s, parley.WithTLSConfig(authority.Trusted()), parley.WithPoolLimits(parley.PoolLimits{Hard: 1}),
-					parley.WithTimeouts(parley.Timeouts{Response: limit, Read: limit, Write: limit}))
+				c := sessionTo(t, s, parley.WithTLSConfig(authority.Trusted()), parley.WithPoolLimits(parley.PoolLimits{Hard: 1}))
 				ctx, cancel := context.WithCancel(t.Context())
 				defer cancel()
 				resp, err := test.call(ctx, c, append(test.opts, asksForEcho)...)
@@ -110,7 +112,9 @@ func TestUpgrade_handsOverTheConnection(t *testing.T) {
 				echoes(t, resp.Body)
 
 				cancel() // neither context nor timeouts apply any more
-				time.Sleep(2 * limit)
+				if strings.HasSuffix(name, "timeout") || strings.HasSuffix(name, "timeouts") {
+					time.Sleep(passes + passes/4)
+				}
 				echoes(t, resp.Body)
 
 				stats := c.Stats()
