@@ -206,7 +206,7 @@ func (g *gzipBody) Close() error {
 	defer g.mu.Unlock()
 	if g.err == nil {
 		g.finish(errBodyClosed)
-		g.err = errBodyClosed
+		g.err = g.resp.closedError()
 	}
 	return err
 }

@@ -272,7 +272,7 @@ func deadline(now, limit time.Duration) time.Duration {
 	if limit <= 0 {
 		return 0
 	}
-	return now + limit
+	return now + min(limit, sock.Forever)
 }
 
 // writeFailed looks whether the peer said something before it stopped reading:
@@ -442,7 +442,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if x.ended {
-		return 0, x.err
+		return 0, x.lastError()
 	}
 	if len(p) == 0 {
 		return 0, nil
@@ -467,7 +467,15 @@ func (x *exchange) Read(p []byte) (int, error) {
 		x.err = x.failRead(err)
 	}
 	x.end(connpool.ReasonError)
-	return n, x.err
+	return n, x.lastError()
+}
+
+// lastError is what reads get from now on.
+func (x *exchange) lastError() error {
+	if x.err == errBodyClosed {
+		return x.resp.closedError()
+	}
+	return x.err
 }
 
 // Close ends the exchange: see [Response.Close]. It may be called during a Read,
@@ -541,7 +549,9 @@ func (x *exchange) end(reason connpool.Reason) {
 	b.free()
 	switch {
 	case keep:
-		e.LimitIdle(idleLimit(hint))
+		if hint > 0 {
+			e.LimitIdle(idleLimit(hint))
+		}
 		freed := x.rec.ended
 		if freed == 0 || !x.call.full || !x.call.direct {
 			freed = sock.Now() // the caller may have kept the response for a while
@@ -559,9 +569,6 @@ func (x *exchange) end(reason connpool.Reason) {
 // idleLimit is how long a connection may be idle whose server says that it waits
 // for hint: less, so that a request does not meet a server about to close.
 func idleLimit(hint time.Duration) time.Duration {
-	if hint <= 0 {
-		return 0
-	}
 	return max(hint-min(hint/4, time.Second), time.Millisecond)
 }
 

@@ -28,8 +28,9 @@ const maxFirstBuffer = 1 << 20
 // Close is not needed. After [Client.Stream] and Send, Body is the open stream:
 // read it to its end or close the response, so that its connection becomes free.
 //
-// A Response is for one goroutine at a time, but for Close, which may be called
-// during a read and ends it.
+// A Response is for one goroutine at a time, but for Close, which may be called while
+// another reads from Body or ranges over Lines or Chunks, and ends that. What reads
+// the body as a whole (Bytes, Text, Err, …) is ended by the context of the call.
 type Response struct {
 	StatusCode int
 	Status     string // "200 OK"
@@ -66,7 +67,7 @@ type memoryReader struct {
 
 func (m *memoryReader) Read(p []byte) (int, error) {
 	if m.at < 0 {
-		return 0, errBodyClosed
+		return 0, m.resp.closedError()
 	}
 	if m.at == len(m.resp.content) {
 		return 0, io.EOF
@@ -82,6 +83,9 @@ func (m *memoryReader) Close() error {
 }
 
 var errBodyClosed = errors.New("the response has been closed")
+
+// closedError is what reading gives after Close.
+func (r *Response) closedError() error { return r.fail("read", PhaseRead, errBodyClosed) }
 
 // Bytes reads the body to its end, closes it, and gives its content; it must not
 // be changed. A second call gives the same again. A body that was cut short is an

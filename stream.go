@@ -11,18 +11,23 @@ import (
 // maxLine bounds one line of [Response.Lines].
 const maxLine = 1 << 20
 
-// Chunks reads the body in pieces of at most n bytes, as they arrive. A piece is
-// valid until the next step. Leaving the loop closes the response.
+// maxChunk bounds the pieces of [Response.Chunks].
+const maxChunk = 1 << 20
+
+// Chunks reads the body in pieces of at most n bytes, and of at most 1 MiB, as they
+// arrive. A piece is valid until the next step. Leaving the loop closes a streamed
+// response; over a body that has been read whole one can loop again.
 func (r *Response) Chunks(n int) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
-		defer r.Close()
+		body, end := r.source()
+		defer end()
 		if n <= 0 {
 			yield(nil, failed("Chunks needs a size above 0, not %d", n))
 			return
 		}
-		buf := make([]byte, n)
+		buf := make([]byte, min(n, maxChunk))
 		for {
-			got, err := r.Body.Read(buf)
+			got, err := body.Read(buf)
 			if got > 0 && !yield(buf[:got], nil) {
 				return
 			}
@@ -36,13 +41,24 @@ func (r *Response) Chunks(n int) iter.Seq2[[]byte, error] {
 	}
 }
 
+// source gives what a loop reads and how it ends: the stream from where it stands,
+// or a body in memory from its beginning.
+func (r *Response) source() (body io.Reader, end func() error) {
+	if r.loaded {
+		return bytes.NewReader(r.content), func() error { return nil }
+	}
+	return r.Body, r.Close
+}
+
 // Lines reads the body line by line, without the line ends LF, CRLF or CR, as they
 // arrive. A last line without an end counts. A line longer than 1 MiB is
-// ErrBodyTooLarge. Leaving the loop closes the response.
+// ErrBodyTooLarge. Leaving the loop closes a streamed response; over a body that
+// has been read whole one can loop again.
 func (r *Response) Lines() iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
-		defer r.Close()
-		s := lineScanner{r: r.Body}
+		body, end := r.source()
+		defer end()
+		s := lineScanner{r: body}
 		for {
 			line, err := s.next()
 			switch {
@@ -60,6 +76,8 @@ func (r *Response) Lines() iter.Seq2[string, error] {
 		}
 	}
 }
+
+var errLineTooLong = because(ErrBodyTooLarge, fmt.Errorf("a line is longer than %d bytes", maxLine))
 
 // lineScanner cuts a stream into lines.
 type lineScanner struct {
@@ -84,6 +102,9 @@ func (s *lineScanner) next() ([]byte, error) {
 		if i := bytes.IndexAny(s.buf[s.scanned:], "\r\n"); i >= 0 {
 			end := s.scanned + i
 			line := s.buf[s.start:end]
+			if len(line) > maxLine {
+				return nil, errLineTooLong
+			}
 			// The LF of a CRLF may not have come yet; a line is given out without
 			// waiting for it.
 			s.skipLF = s.buf[end] == '\r'
@@ -95,7 +116,7 @@ func (s *lineScanner) next() ([]byte, error) {
 			return s.last()
 		}
 		if s.scanned-s.start > maxLine {
-			return nil, &cause{kind: ErrBodyTooLarge, err: fmt.Errorf("a line is longer than %d bytes", maxLine)}
+			return nil, errLineTooLong
 		}
 		s.fill()
 	}
