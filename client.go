@@ -293,7 +293,7 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 	}
 	limited, stop, release := limitTotal(ctx, total)
 	resp, err := c.send(limited, k)
-	if err != nil || full {
+	if err != nil || full || resp.Body == http.NoBody {
 		release()
 		return resp, err
 	}

@@ -65,8 +65,10 @@ func (x *exchange) startUpload(p *plan) (*upload, error) {
 		done: make(chan struct{}),
 	}
 	switch {
-	case p.data != nil:
+	case p.data != nil && p.size >= 0:
 		u.data = p.data
+	case p.data != nil:
+		u.body = io.NopCloser(bytes.NewReader(p.data))
 	case x.req.Body != nil:
 		body, err := x.req.Body.Open()
 		if err != nil {
@@ -112,7 +114,7 @@ func (u *upload) settle(err error) {
 // limitHeadLocked bounds the wait for the head, unless it has come.
 func (u *upload) limitHeadLocked(limit time.Duration) {
 	if !u.headRead && limit > 0 {
-		u.conn.sock.ReadBy(sock.Now() + limit)
+		u.conn.sock.ReadBy(deadline(sock.Now(), limit))
 	}
 }
 
@@ -208,9 +210,6 @@ func (u *upload) writeSized() error {
 func (u *upload) writeChunks() error {
 	buf := pieces.Get().(*[]byte)
 	defer pieces.Put(buf)
-	if u.data != nil {
-		u.body = io.NopCloser(bytes.NewReader(u.data))
-	}
 	for u.body != nil {
 		n, err := u.read((*buf)[h1.ChunkPrefix : h1.ChunkPrefix+uploadPiece])
 		if n > 0 {

@@ -10,6 +10,7 @@ package sock
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"sync"
@@ -41,6 +42,9 @@ func Now() time.Duration { return time.Since(epoch) }
 
 // Time is the moment that [Now] gave.
 func Time(now time.Duration) time.Time { return epoch.Add(now) }
+
+// Forever is the longest limit: with longer ones the clock would run over.
+const Forever = 100 * 365 * 24 * time.Hour
 
 // past is a deadline that has passed under any clock.
 var past = time.Unix(1, 0)
@@ -135,7 +139,7 @@ func (c *Conn) Written() int64 { return c.written.Load() }
 func (c *Conn) ReadWithin(limit time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.read.limit, c.read.by = max(limit, 0), 0
+	c.read.limit, c.read.by = max(min(limit, Forever), 0), 0
 }
 
 // ReadBy bounds all reads from now on by one moment (as [Now] counts), also one
@@ -152,7 +156,7 @@ func (c *Conn) ReadBy(by time.Duration) {
 func (c *Conn) WriteWithin(limit time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.write.limit, c.write.by = max(limit, 0), 0
+	c.write.limit, c.write.by = max(min(limit, Forever), 0), 0
 }
 
 // WriteBy bounds all writes from now on by one moment (as [Now] counts); zero lifts
@@ -295,6 +299,9 @@ func (c *Conn) Write(p []byte) (int, error) {
 		n, err = c.Conn.Write(piece)
 		total += n
 		c.written.Add(int64(n))
+		if err == nil && n < len(piece) {
+			err = io.ErrShortWrite
+		}
 		if err == nil {
 			c.rest(&c.write)
 		} else {
