@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -344,4 +345,77 @@ func TestUpload_aReadThatEndsItsGoroutine(t *testing.T) {
 	_, err := c.Post(t.Context(), "x", parley.WithReader(leaving{}))
 	require.Error(t, err)
 	require.False(t, errors.Is(err, io.EOF))
+}
+
+func TestTimeout_theLongestIsNone(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, answerContent)
+	c := sessionTo(t, s, parley.WithPhaseTimeout(math.MaxInt64), parley.WithTimeout(math.MaxInt64), parley.WithExpectTimeout(math.MaxInt64))
+	for _, body := range []parley.RequestOption{parley.WithText("content"), parley.WithReader(inParts("con", "tent"))} {
+		resp, err := c.Post(t.Context(), "x", body)
+		require.NoError(t, err)
+		text, err := resp.Text()
+		require.NoError(t, err)
+		require.Equal(t, "content", text)
+	}
+}
+
+func TestChunks_anySizeIsFine(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Echo())
+	c := sessionTo(t, s)
+	resp, err := c.Stream(t.Context(), "GET", "x")
+	require.NoError(t, err)
+	for b, err := range resp.Chunks(math.MaxInt) {
+		require.NoError(t, err)
+		require.Equal(t, "/x", string(b))
+	}
+}
+
+func TestStream_withNoBodyHoldsNoContext(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string { return "HTTP/1.1 204 No Content\r\n\r\n" }))
+	var seen context.Context
+	spy := func(next parley.Transport) parley.Transport {
+		return parley.TransportFunc(func(ctx context.Context, req *parley.Request) (*parley.Response, error) {
+			seen = ctx
+			return next.Send(ctx, req)
+		})
+	}
+	c := sessionTo(t, s, parley.WithMiddleware(spy))
+	_, err := c.Stream(t.Context(), "GET", "x", parley.WithTimeout(time.Hour))
+	require.NoError(t, err)
+	require.Error(t, seen.Err(), "nothing is left that it could end")
+}
+
+func TestUpload_ofBytesInChunksMayBeAnsweredEarly(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, func(c *wiretest.Conn) {
+		if _, err := c.ReadHead(); err == nil {
+			c.Say("HTTP/1.1 413 Content Too Large\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+		}
+		c.Rest()
+	})
+	c := sessionTo(t, s)
+	for range 20 {
+		resp, err := c.Post(t.Context(), "x", parley.WithBytes(make([]byte, 1<<20)), parley.WithHeader("Transfer-Encoding", "chunked"))
+		require.NoError(t, err)
+		require.Equal(t, 413, resp.StatusCode)
+	}
+}
+
+// lazy is a connection that takes nothing and says nothing of it.
+type lazy struct{ net.Conn }
+
+func (lazy) Write([]byte) (int, error) { return 0, nil }
+
+func TestDialer_aConnectionThatTakesNothingIsAnError(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, answerContent)
+	c := sessionTo(t, s, parley.WithDialer(parley.DialerFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, address)
+		return lazy{nc}, err
+	})), parley.WithPhaseTimeout(time.Second))
+	_, err := c.Post(t.Context(), "x", parley.WithText(strings.Repeat("x", 100)))
+	require.ErrorIs(t, err, parley.ErrWrite)
 }
