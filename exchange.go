@@ -6,11 +6,9 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/seed-0474a412/parley/internal/connpool"
@@ -196,13 +194,6 @@ func (x *exchange) note(e *entry, got connpool.Got) {
 	}
 }
 
-// failure is why an exchange did not lead to a response.
-type failure struct {
-	err    *Error
-	reason connpool.Reason
-	broken bool // the connection failed, not a limit, the caller or HTTP
-}
-
 // run sends the request on a connection and reads the head of the answer. On
 // failure the connection is still the exchange's, but not after a panic of what
 // the request brought along.
@@ -286,37 +277,6 @@ func (x *exchange) writeFailed(err error) *failure {
 		}
 	}
 	return x.failWrite(err)
-}
-
-func (x *exchange) failWrite(err error) *failure {
-	f := &failure{reason: connpool.ReasonError, broken: broken(err)}
-	f.err = x.failIO(PhaseWrite, x.sent(), err)
-	return f
-}
-
-// sent tells whether the peer can have seen the request. While an upload goes on
-// its next write may be on its way, counted or not.
-func (x *exchange) sent() Sent {
-	uploads := false
-	if x.up != nil {
-		_, ended := x.up.result()
-		uploads = !ended
-	}
-	switch {
-	case x.began:
-		return Answering
-	case x.wrote || uploads || x.conn().sock.Written() > 0:
-		return MaybeSent
-	}
-	return NotSent
-}
-
-// broken tells a failing connection from limits, cancellation and malformed data.
-func broken(err error) bool {
-	var malformed *h1.ParseError
-	var source *sourceError
-	return !errors.Is(err, os.ErrDeadlineExceeded) && !errors.Is(err, sock.ErrCancelled) &&
-		!errors.Is(err, sock.ErrInterrupted) && !errors.As(err, &malformed) && !errors.As(err, &source)
 }
 
 // readHead reads heads until the final one. It does nothing if that was read
@@ -570,95 +530,4 @@ func (x *exchange) end(reason connpool.Reason) {
 // for hint: less, so that a request does not meet a server about to close.
 func idleLimit(hint time.Duration) time.Duration {
 	return max(hint-min(hint/4, time.Second), time.Millisecond)
-}
-
-// failAcquire makes the error of a request that got no connection.
-func (x *exchange) failAcquire(key connKey, got connpool.Got, err error) *Error {
-	phase, limit, err := x.pool.acquireError(x.ctx, key, *x.limit, got, err)
-	if limit > 0 {
-		x.pool.countTimeout(phase)
-	}
-	sent := NotSent
-	if x.wrote {
-		sent = MaybeSent
-	}
-	e := x.fail(phase, sent, err)
-	e.Limit = max(e.Limit, limit)
-	return e
-}
-
-// failRead makes the error of a body that could not be read. If the upload that went
-// on beside it failed by itself, that is why.
-func (x *exchange) failRead(err error) *Error {
-	if errors.Is(err, sock.ErrWriteLate) {
-		return x.failIO(PhaseWrite, Answering, err)
-	}
-	if x.up != nil {
-		var source *sourceError
-		upErr, _ := x.up.result()
-		if errors.Is(upErr, os.ErrDeadlineExceeded) || errors.As(upErr, &source) {
-			return x.failIO(PhaseWrite, Answering, upErr)
-		}
-	}
-	return x.failIO(PhaseRead, Answering, err)
-}
-
-// failIO makes an *Error of a failed read or write.
-func (x *exchange) failIO(phase Phase, sent Sent, err error) *Error {
-	limit := time.Duration(0)
-	var malformed *h1.ParseError
-	var source *sourceError
-	switch {
-	case errors.As(err, &source):
-		err = source.err
-	case errors.Is(err, sock.ErrCancelled):
-		err = contextError(x.ctx)
-	case errors.Is(err, os.ErrDeadlineExceeded):
-		limit, err = x.phaseLimit(phase, err)
-		x.pool.countTimeout(phase)
-	case errors.As(err, &malformed):
-		err = because(ErrRemoteProtocol, err)
-	case phase == PhaseWrite:
-		err = because(ErrWrite, orClosed(err))
-	case errors.Is(err, io.EOF) || phase == PhaseResponse && errors.Is(err, io.ErrUnexpectedEOF):
-		err = &cause{kind: ErrPeerClosed, detail: "before the response was complete", err: io.ErrUnexpectedEOF}
-	case phase == PhaseResponse:
-		err = because(ErrRead, orClosed(err))
-	default:
-		err = because(ErrRead, err)
-	}
-	e := x.fail(phase, sent, err)
-	e.Limit = max(e.Limit, limit)
-	return e
-}
-
-// orClosed marks the error of a connection that the peer reset instead of answering.
-func orClosed(err error) error {
-	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
-		return because(ErrPeerClosed, err)
-	}
-	return err
-}
-
-func (x *exchange) phaseLimit(phase Phase, err error) (time.Duration, error) {
-	switch phase {
-	case PhaseWrite:
-		return x.limit.Write, timedOut(ErrWriteTimeout, x.limit.Write, err)
-	case PhaseResponse:
-		return x.limit.Response, timedOut(ErrResponseTimeout, x.limit.Response, err)
-	default:
-		return x.limit.Read, timedOut(ErrReadTimeout, x.limit.Read, err)
-	}
-}
-
-func (x *exchange) fail(phase Phase, sent Sent, err error) *Error {
-	e := &Error{
-		Op: "send", Method: x.req.Method, URL: withoutUser(x.req.URL), Phase: phase, Sent: sent,
-		Attempt: int(x.rec.attempt), Elapsed: x.rec.since(), Err: err,
-	}
-	var total *totalTimeout
-	if errors.As(err, &total) {
-		e.Limit = total.limit
-	}
-	return e
 }
