@@ -163,7 +163,11 @@ func (e *Error) Error() string {
 		b.WriteString(string(e.Phase))
 		b.WriteString(": ")
 	}
-	b.WriteString(quoteBad(e.Err.Error(), maxErrorText))
+	if e.Err == nil { // made by somebody else
+		b.WriteString("no cause was given")
+	} else {
+		b.WriteString(quoteBad(e.Err.Error(), maxErrorText))
+	}
 	return b.String()
 }
 
