@@ -98,6 +98,7 @@ const (
 	Answering             // the server began to answer
 )
 
+// String gives "maybe sent", "not sent" or "answering".
 func (s Sent) String() string {
 	switch s {
 	case NotSent:
@@ -145,6 +146,7 @@ type Error struct {
 // error put into it.
 const maxErrorText = 700
 
+// Error gives one line of printable ASCII: method, URL, phase, kind and cause.
 func (e *Error) Error() string {
 	var b strings.Builder
 	if e.Method != "" {
