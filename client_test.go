@@ -304,6 +304,24 @@ func TestClient_limitsCanBeRaisedWhileRequestsWait(t *testing.T) {
 	calls.Wait()
 }
 
+func TestClient_idleConnectionsCanBeClosedAtOnce(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Echo())
+	c := sessionTo(t, s)
+	require.Equal(t, "/x", textOf(t, c, "x"))
+	held, err := c.Stream(t.Context(), "GET", "held")
+	require.NoError(t, err)
+	require.Equal(t, "/y", textOf(t, c, "y"))
+	c.Pool().CloseIdle()
+	stats := c.Stats()
+	require.Equal(t, []int{1, 0}, []int{stats.Active, stats.Idle}, "one in use is left alone")
+	text, err := held.Text()
+	require.NoError(t, err)
+	require.Equal(t, "/held", text)
+	require.Equal(t, "/z", textOf(t, c, "z"))
+	require.Equal(t, 2, s.Accepted())
+}
+
 func TestClient_aDerivedSessionSharesPoolAndJar(t *testing.T) {
 	t.Parallel()
 	s := wiretest.Serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string { return answer("", "Set-Cookie: sid=1") }))

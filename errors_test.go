@@ -105,6 +105,7 @@ func requireFailure(t *testing.T, err error, base string, want failure) {
 	var ne net.Error
 	require.ErrorAs(t, err, &ne)
 	require.Equal(t, e.Timeout(), ne.Timeout())
+	require.Equal(t, e.Timeout(), e.Temporary())
 	text := err.Error()
 	require.True(t, strings.HasPrefix(text, "GET "+base+"/x?...: "+string(want.phase)+": "+want.text), text)
 	require.NotContains(t, text, "SECRET")

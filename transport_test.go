@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stretchr/testify/require"
@@ -216,7 +217,7 @@ func TestTransport_foreignErrorsBecomeErrorsThatSayWhatWasCalled(t *testing.T) {
 	require.Same(t, mine, err, "one that is there already is not wrapped again")
 }
 
-func TestTransport_aBodyThatFailsOrPanicsOnCloseIsAnError(t *testing.T) {
+func TestTransport_aBodyThatFailsIsAnError(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("broken")
 	c := newSession(t, parley.WithTransport(does(func() (*parley.Response, error) {
@@ -230,6 +231,38 @@ func TestTransport_aBodyThatFailsOrPanicsOnCloseIsAnError(t *testing.T) {
 	content, err := resp.Bytes()
 	require.ErrorIs(t, err, broken)
 	require.Empty(t, content)
+}
+
+// hesitant gives nothing on every other read, as readers may.
+type hesitant struct {
+	r    io.Reader
+	give bool
+}
+
+func (s *hesitant) Read(p []byte) (int, error) {
+	if s.give = !s.give; s.give {
+		return 0, nil
+	}
+	return s.r.Read(p)
+}
+
+func TestTransport_aBodyThatIsLongerThanAnnouncedIsAnError(t *testing.T) {
+	t.Parallel()
+	for announced, fails := range map[int64]bool{-1: false, 4: false, 3: true} {
+		c := newSession(t, parley.WithTransport(does(func() (*parley.Response, error) {
+			body := &hesitant{r: iotest.OneByteReader(strings.NewReader("body"))}
+			return &parley.Response{StatusCode: 200, ContentLength: announced, Body: io.NopCloser(body)}, nil
+		})))
+		resp, err := c.Get(t.Context(), "http://a.test/x")
+		if fails {
+			require.ErrorContains(t, err, "GET http://a.test/x: unexpected EOF: more than the announced 3 bytes")
+			continue
+		}
+		require.NoError(t, err)
+		text, err := resp.Text()
+		require.NoError(t, err)
+		require.Equal(t, "body", text)
+	}
 }
 
 func TestTransport_totalAndCancellationReachIt(t *testing.T) {
