@@ -32,6 +32,7 @@ type Client struct {
 	own      profile // for the base URL's origin and trusted ones; for all without a base
 	foreign  profile // for other origins
 	shares   bool    // requests may share the header of the profile
+	direct   bool    // nothing of the user's lies between a call and the pool
 	// coding is Accept-Encoding for requests that are decoded though the session's
 	// others are not.
 	coding []string
@@ -80,6 +81,9 @@ func newClient(parent *Client, opts []ClientOption) (*Client, error) {
 		}
 	}
 	for _, o := range opts {
+		if o == nil {
+			return nil, fmt.Errorf("parley: new client: %w", errNilOption)
+		}
 		if err := o.applyClient(c.cfg); err != nil {
 			return nil, fmt.Errorf("parley: new client: %w", err)
 		}
@@ -184,6 +188,8 @@ func (c *Client) prepareStack(parent *Client) error {
 		c.pool, c.owns, c.network = pool, true, pool
 	}
 	c.shares = len(c.cfg.middleware) == 0 && len(c.cfg.network) == 0 && c.pool != nil
+	_, ours := c.cfg.jar.(*lazyJar)
+	c.direct = c.shares && (c.cfg.jar == nil || ours)
 	t := c.network
 	if c.pool == nil {
 		t = completeLayer{t}
@@ -286,7 +292,7 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 	if c.closed.Load() {
 		return nil, buildError(k.req.Method, k.req.URL, ErrClientClosed)
 	}
-	k.rec.full, k.rec.direct = full, c.shares
+	k.rec.full, k.rec.direct = full, c.direct
 	total := k.req.Timeouts.Total
 	if total <= 0 {
 		return c.send(ctx, k)
@@ -393,17 +399,15 @@ func (c *Client) Stream(ctx context.Context, method, url string, opts ...Request
 }
 
 // oneCall makes a request that nobody else has, so that a body which can be read
-// once only is of no use after a failure.
+// once only is of no use if nothing has opened it.
 func (c *Client) oneCall(ctx context.Context, method, url string, opts []RequestOption, full bool) (*Response, error) {
 	k, err := c.newCall(method, url, opts, false)
 	if err != nil {
 		return nil, err
 	}
 	resp, err := c.do(ctx, k, full)
-	if err != nil {
-		if b, ok := k.req.Body.(*onceBody); ok {
-			b.discard()
-		}
+	if b, ok := k.req.Body.(*onceBody); ok {
+		b.discard()
 	}
 	return resp, err
 }
@@ -498,12 +502,12 @@ func (c *Client) Close() error {
 	if c.closed.Swap(true) {
 		return nil
 	}
+	if c.owns {
+		defer c.pool.Close() // always nil; also when a hook panics
+	}
 	var errs []error
 	for _, f := range slices.Backward(c.cfg.onClose) {
 		errs = append(errs, f())
-	}
-	if c.owns {
-		errs = append(errs, c.pool.Close())
 	}
 	return errors.Join(errs...)
 }

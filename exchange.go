@@ -83,7 +83,7 @@ type exchange struct {
 	ended   bool  // the connection is no longer this exchange's
 	wrote   bool  // an earlier try sent some of the request
 	began   bool  // a byte of the response was read
-	waited  bool  // the connection was read since the head
+	reread  bool  // the connection was read since the head
 	closes  bool  // the request asks for the connection to be closed
 	err     error // what later reads get
 
@@ -315,7 +315,7 @@ func (x *exchange) parseHead() error {
 		return err
 	}
 	x.rec.answered = sock.Now()
-	x.waited = false
+	x.reread = false
 	return nil
 }
 
@@ -344,7 +344,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n > 0 {
 		w.began = true
 	}
-	w.waited = true
+	w.reread = true
 	return n, err
 }
 
@@ -414,7 +414,7 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if err == io.EOF {
 		x.resp.Trailer = x.buf.body.Trailer()
 		x.rec.ended = x.rec.answered
-		if x.waited {
+		if x.reread {
 			x.rec.ended = sock.Now()
 		}
 		x.err = io.EOF

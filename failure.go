@@ -4,7 +4,7 @@ import (
 	"errors"
 	"io"
 	"os"
-	"syscall"
+	"slices"
 	"time"
 
 	"github.com/seed-0474a412/parley/internal/connpool"
@@ -112,7 +112,7 @@ func (x *exchange) failIO(phase Phase, sent Sent, err error) *Error {
 
 // orClosed marks the error of a connection that the peer reset instead of answering.
 func orClosed(err error) error {
-	if errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE) {
+	if slices.ContainsFunc(resets, func(e error) bool { return errors.Is(err, e) }) {
 		return because(ErrPeerClosed, err)
 	}
 	return err

@@ -1,7 +1,9 @@
 package parley
 
 import (
+	"maps"
 	"net/http"
+	"net/textproto"
 	"net/url"
 	"slices"
 	"strings"
@@ -27,10 +29,8 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	var rc *requestConfig
 	if len(opts) > 0 || len(c.cfg.path) > 0 {
 		rc = &requestConfig{}
-		for _, o := range opts {
-			if err := o.applyRequest(rc); err != nil {
-				return nil, buildError(req.Method, targetOf(c.base, ref), err)
-			}
+		if err := applyAll(opts, rc); err != nil {
+			return nil, buildError(req.Method, targetOf(c.base, ref), err)
 		}
 		expanded, err := expandPath(ref, c.cfg.path, rc.path)
 		if err != nil {
@@ -163,6 +163,7 @@ func (c *Client) merge(req *Request) (*Request, error) {
 	if out.foreign {
 		p = &c.foreign
 	}
+	out.Header = canonical(out.Header)
 	for name, values := range p.block.header {
 		if _, given := out.Header[name]; !given && !slices.Contains(req.omitted().headers, name) {
 			out.Header[name] = values[:len(values):len(values)]
@@ -186,4 +187,22 @@ func (c *Client) merge(req *Request) (*Request, error) {
 		out.addCookies(slices.DeleteFunc(slices.Clone(s.cookiesFor(out)), func(p Param) bool { return slices.Contains(own, p.Key) }))
 	}
 	return out, nil
+}
+
+// canonical gives h with canonical names: h itself if it has no others. Names that a
+// caller wrote into the map by hand must mean what they say.
+func canonical(h http.Header) http.Header {
+	odd := false
+	for name := range h {
+		odd = odd || textproto.CanonicalMIMEHeaderKey(name) != name
+	}
+	if !odd {
+		return h
+	}
+	out := make(http.Header, len(h))
+	for _, name := range slices.Sorted(maps.Keys(h)) {
+		key := textproto.CanonicalMIMEHeaderKey(name)
+		out[key] = append(slices.Clip(out[key]), h[name]...)
+	}
+	return out
 }

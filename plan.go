@@ -34,7 +34,7 @@ func (x *exchange) plan() (p plan, err error) {
 	if b := req.block; b != nil && b.encoded != nil && sameMap(b.header, req.Header) {
 		h.Block = b.encoded
 	} else {
-		h.Header = req.Header
+		h.Header = canonical(req.Header)
 	}
 	x.closes = endsConnection(h.Header)
 	err = p.frame(req, h)

@@ -14,7 +14,7 @@ import (
 type callRecord struct {
 	began    time.Duration // as package sock counts
 	full     bool          // the body is read to its end inside the stack
-	direct   bool          // no middleware lies before the transport
+	direct   bool          // nothing of the user's lies before the transport, to take time
 	attempts atomic.Int32
 	live     atomic.Pointer[exchange] // the last one, while the call is in the session's stack
 }

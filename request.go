@@ -103,10 +103,8 @@ type headerBlock struct {
 func NewRequest(method, url string, opts ...RequestOption) (*Request, error) {
 	var rc requestConfig
 	req := &Request{Method: normalMethod(method), Header: make(http.Header)}
-	for _, o := range opts {
-		if err := o.applyRequest(&rc); err != nil {
-			return nil, buildError(req.Method, targetOf(nil, url), err)
-		}
+	if err := applyAll(opts, &rc); err != nil {
+		return nil, buildError(req.Method, targetOf(nil, url), err)
 	}
 	ref, err := expandPath(url, nil, rc.path)
 	if err != nil {
@@ -126,10 +124,8 @@ func NewRequest(method, url string, opts ...RequestOption) (*Request, error) {
 // was given. WithPath has no meaning here and is an error.
 func (r *Request) With(opts ...RequestOption) (*Request, error) {
 	var rc requestConfig
-	for _, o := range opts {
-		if err := o.applyRequest(&rc); err != nil {
-			return nil, buildError(r.Method, r.URL, err)
-		}
+	if err := applyAll(opts, &rc); err != nil {
+		return nil, buildError(r.Method, r.URL, err)
 	}
 	if rc.path != nil {
 		return nil, buildError(r.Method, r.URL, failed("WithPath: the URL has been built already"))

@@ -2,6 +2,7 @@ package connpool
 
 import (
 	"context"
+	"errors"
 	"time"
 )
 
@@ -67,7 +68,14 @@ func (o *origin[K, C]) orphanLocked(w *waiter[K, C]) {
 
 // run does the dial and hands out its result.
 func (p *Pool[K, C]) run(d *dial[K, C]) {
-	c, err := p.dial(d)
+	var c C
+	err := errDialEnded // what stands if Dial ends the goroutine instead of returning
+	defer func() { p.settle(d, c, err) }()
+	c, err = p.dial(d)
+}
+
+// settle gives what came of a dial to whom it is due.
+func (p *Pool[K, C]) settle(d *dial[K, C], c C, err error) {
 	o := d.origin
 	var e *Entry[K, C]
 	if err == nil {
@@ -96,6 +104,8 @@ func (p *Pool[K, C]) run(d *dial[K, C]) {
 		p.finish(&wk)
 	}
 }
+
+var errDialEnded = errors.New("the dialer ended its goroutine")
 
 // dial calls Config.Dial under a context that has the requester's values but the pool's lifetime.
 func (p *Pool[K, C]) dial(d *dial[K, C]) (C, error) {

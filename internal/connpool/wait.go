@@ -168,7 +168,9 @@ func (o *origin[K, C]) deliverLocked(w *waiter[K, C], e *Entry[K, C], now instan
 func (o *origin[K, C]) endLocked(w *waiter[K, C], e *Entry[K, C], reused bool, err error, now instant) {
 	o.leaveLocked(w, now)
 	w.entry, w.err = e, err
-	w.got = Got{Reused: reused, Waited: w.waited, Dialing: time.Duration(now-w.began) - w.waited}
+	// Times that callers have read may come out of order.
+	waited := max(w.waited, 0)
+	w.got = Got{Reused: reused, Waited: waited, Dialing: max(time.Duration(now-w.began)-waited, 0)}
 	w.ready <- struct{}{}
 }
 

@@ -1,0 +1,131 @@
+package parley
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+)
+
+// clientConfig is what the options of a session say.
+type clientConfig struct {
+	settings
+	base       string
+	baseSet    bool
+	limits     PoolLimits
+	limitsSet  bool
+	jar        http.CookieJar
+	jarSet     bool
+	transport  Transport
+	middleware []Middleware
+	network    []Middleware
+	trusted    []*url.URL
+	onClose    []func() error
+}
+
+// WithBaseURL sets the URL that relative references are joined to. Its path is a
+// prefix: with base https://h/v1, "users", "/users" and "./users" all mean
+// https://h/v1/users. User information in it gives Basic credentials for its
+// origin.
+func WithBaseURL(u string) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		c.base, c.baseSet = u, true
+		return nil
+	})
+}
+
+// WithPoolLimits sets the limits of the session's own pool.
+func WithPoolLimits(l PoolLimits) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		c.limits, c.limitsSet = l, true
+		return nil
+	})
+}
+
+// WithJar sets the cookie jar; nil means none, so that no cookie is kept.
+func WithJar(jar http.CookieJar) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		c.jar, c.jarSet = jar, true
+		return nil
+	})
+}
+
+// WithTransport sends through t in place of the session's own pool. Closing t is
+// the caller's business.
+func WithTransport(t Transport) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if t == nil {
+			return failed("WithTransport needs a transport")
+		}
+		c.transport = t
+		return nil
+	})
+}
+
+// WithMiddleware puts middleware around the whole session: it sees each call
+// once, whatever happens below. The first is the outermost.
+func WithMiddleware(m ...Middleware) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if hasNil(m) {
+			return failed("WithMiddleware needs middleware, not nil")
+		}
+		c.middleware = append(slices.Clip(c.middleware), m...)
+		return nil
+	})
+}
+
+// WithNetworkMiddleware puts middleware next to the transport: it sees every
+// request as it goes out. The first is the outermost.
+func WithNetworkMiddleware(m ...Middleware) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if hasNil(m) {
+			return failed("WithNetworkMiddleware needs middleware, not nil")
+		}
+		c.network = append(slices.Clip(c.network), m...)
+		return nil
+	})
+}
+
+func hasNil(m []Middleware) bool {
+	return slices.ContainsFunc(m, func(m Middleware) bool { return m == nil })
+}
+
+// WithDialer makes connections with d, for example a *net.Dialer or a
+// [DialerFunc].
+func WithDialer(d Dialer) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if d == nil {
+			return failed("WithDialer needs a dialer")
+		}
+		c.dialer = &dialerBox{d}
+		return nil
+	})
+}
+
+// WithTrustedOrigins names further origins ("https://uploads.example.com") that
+// the session's headers, parameters and cookies by option may go to. Without
+// it they only go to the base URL's origin, and to everywhere where there is
+// no base URL.
+func WithTrustedOrigins(origins ...string) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		for _, o := range origins {
+			u, err := parseURL(o)
+			if err != nil {
+				return err
+			}
+			c.trusted = append(slices.Clip(c.trusted), u)
+		}
+		return nil
+	})
+}
+
+// WithCloseHook calls f when the session is closed, the last hook first. Its error
+// is part of what Close returns.
+func WithCloseHook(f func() error) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		if f == nil {
+			return failed("WithCloseHook needs a function")
+		}
+		c.onClose = append(slices.Clip(c.onClose), f)
+		return nil
+	})
+}
