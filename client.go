@@ -174,6 +174,8 @@ var messageHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-
 // prepareStack puts the layers together, the innermost first.
 func (c *Client) prepareStack(parent *Client) error {
 	switch {
+	case c.cfg.transport != nil && c.cfg.limitsSet:
+		return failed("WithPoolLimits is for the session's own pool; under WithTransport give the limits to the transport")
 	case c.cfg.transport != nil:
 		c.network = c.cfg.transport
 		c.pool, _ = c.cfg.transport.(*Pool)
@@ -448,12 +450,13 @@ func (c *Client) Delete(ctx context.Context, url string, opts ...RequestOption) 
 	return c.Request(ctx, http.MethodDelete, url, opts...)
 }
 
-// BaseURL gives a copy of the base URL, nil if there is none.
+// BaseURL gives a copy of the base URL without user information, nil if there is
+// none.
 func (c *Client) BaseURL() *url.URL {
 	if c.base == nil {
 		return nil
 	}
-	return c.base.URL()
+	return withoutUser(c.base.URL())
 }
 
 // Header gives a copy of the default headers.

@@ -180,6 +180,7 @@ func (c *Client) merge(req *Request) (*Request, error) {
 	case out.rawResponses != nil && c.coding != nil && !given && !slices.Contains(req.omitted().headers, "Accept-Encoding"):
 		out.askCoding(c.coding)
 	}
+	out.askPlainParts()
 	if !out.foreign {
 		s := &c.cfg.settings
 		out.addParams(s.paramsFor(out), s.style)

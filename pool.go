@@ -198,7 +198,7 @@ type PoolStats struct {
 	Replays  int64            // requests sent again after a reused connection had failed
 	Timeouts map[Phase]int64  // requests ended by a timeout, by phase
 	Leaked   int64            // responses that were never closed, found by the garbage collector
-	Leaks    map[string]int64 // of these, the URLs without query that they came from; at most 64
+	Leaks    map[string]int64 // of these, the URLs that they came from, with the query hidden; at most 64
 	Origins  []OriginStats    // ordered by name
 }
 

@@ -197,6 +197,7 @@ func (r *Request) apply(rc *requestConfig, session *settings) error {
 	r.addCookies(cookies)
 	r.applyScalars(s)
 	r.attrs = joinAttributes(s.attrs, r.attrs)
+	r.askPlainParts()
 	return r.applyOwn(rc)
 }
 
@@ -255,6 +256,15 @@ func (r *Request) applyScalars(s *settings) {
 func (r *Request) setRaw(raw *bool) {
 	r.rawResponses = raw
 	if *raw && r.decode {
+		r.decode = false
+		delete(r.Header, "Accept-Encoding")
+	}
+}
+
+// askPlainParts asks for no coding of a range: a part of a coded body is of no use,
+// since it cannot be decoded.
+func (r *Request) askPlainParts() {
+	if r.decode && r.Header["Range"] != nil {
 		r.decode = false
 		delete(r.Header, "Accept-Encoding")
 	}
