@@ -284,12 +284,21 @@ func TestTimeout_WriteAfterAnEarlyAnswer(t *testing.T) {
 // the whole takes.
 func TestTimeout_WriteIsForEachWait(t *testing.T) {
 	t.Parallel()
-	const size = 16 << 20
+	const size, limit = 16 << 20, 6 * short
+	// The kernel says that there is room again when a third of its buffer is free: the
+	// smaller that is, the steadier it sees the peer take bytes.
+	smallSteps := parley.DialerFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
+		nc, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil {
+			err = nc.(*net.TCPConn).SetWriteBuffer(128 << 10)
+		}
+		return nc, err
+	})
 	overLines(t, func(t testing.TB, l line) {
 		server := l.serve(t, afterHead(func(c *wiretest.Conn) {
 			piece := make([]byte, size/40)
 			for range 40 {
-				if _, err := io.ReadFull(c.Reader, piece); err != nil || !c.Pause(15*time.Millisecond) {
+				if _, err := io.ReadFull(c.Reader, piece); err != nil || !c.Pause(35*time.Millisecond) {
 					return
 				}
 			}
@@ -299,14 +308,14 @@ func TestTimeout_WriteIsForEachWait(t *testing.T) {
 			}
 			c.Hold()
 		}))
-		client := l.session(t, parley.Timeouts{Write: 3 * short})
+		client := l.session(t, parley.Timeouts{Write: limit}, parley.WithDialer(smallSteps))
 		start := time.Now()
 		resp, err := client.Post(t.Context(), server.URL(), parley.WithBytes(make([]byte, size)))
 		require.NoError(t, err)
 		text, err := resp.Text()
 		require.NoError(t, err)
 		require.Equal(t, "all", text)
-		require.Greater(t, time.Since(start), 3*short, "the test was too quick to show anything")
+		require.Greater(t, time.Since(start), limit, "the test was too quick to show anything")
 	})
 }
 
