@@ -8,7 +8,10 @@ import (
 
 	"github.com/mccutchen/go-httpbin/v2/httpbin"
 	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
 )
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // TestReadme keeps the README's first program the one that is compiled here.
 func TestReadme(t *testing.T) {
