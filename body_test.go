@@ -8,11 +8,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-0474a412/parley"
+	"github.com/seed-0474a412/parley/internal/wiretest"
 )
 
 func TestBody_saysWhatItIsAndOpensAsOftenAsItCan(t *testing.T) {
@@ -113,5 +115,39 @@ func TestBody_theTypeGivenWithTheCallWins(t *testing.T) {
 		req, err := c.NewRequest("POST", "x", test.opts...)
 		require.NoError(t, err, name)
 		require.Equal(t, test.want, req.Header.Get("Content-Type"), name)
+	}
+}
+
+// closeCounter counts how often it was closed.
+type closeCounter struct {
+	io.Reader
+	closed atomic.Int32
+}
+
+func (c *closeCounter) Close() error {
+	c.closed.Add(1)
+	return nil
+}
+
+func TestReaderBody_isClosedOnceHoweverTheCallEnds(t *testing.T) {
+	t.Parallel()
+	server := wiretest.Serve(t, wiretest.Echo())
+	client := newSession(t, parley.WithBaseURL(server.URL()))
+	for name, call := range map[string]struct {
+		ref  string
+		opts []parley.RequestOption
+		ok   bool
+	}{
+		"sent":                          {"x", nil, true},
+		"announced as empty":            {"x", []parley.RequestOption{parley.WithHeader("Content-Length", "0")}, true},
+		"a URL that cannot be":          {"//elsewhere.test/", nil, false},
+		"a placeholder without a value": {"{a}/{b}", []parley.RequestOption{parley.WithPath("a", "1")}, false},
+		"an option that is wrong":       {"x", []parley.RequestOption{parley.WithHeader("bad name", "")}, false},
+		"nobody there":                  {"http://127.0.0.1:1/", nil, false},
+	} {
+		source := &closeCounter{Reader: strings.NewReader("hello")}
+		_, err := client.Post(t.Context(), call.ref, append([]parley.RequestOption{parley.WithReader(source)}, call.opts...)...)
+		require.Equal(t, call.ok, err == nil, "%s: %v", name, err)
+		require.EqualValues(t, 1, source.closed.Load(), name)
 	}
 }

@@ -30,17 +30,17 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	if len(opts) > 0 || len(c.cfg.path) > 0 {
 		rc = &requestConfig{}
 		if err := applyAll(opts, rc); err != nil {
-			return nil, buildError(req.Method, targetOf(c.base, ref), err)
+			return nil, rc.giveUp(buildError(req.Method, targetOf(c.base, ref), err))
 		}
 		expanded, err := expandPath(ref, c.cfg.path, rc.path)
 		if err != nil {
-			return nil, buildError(req.Method, targetOf(c.base, ref), err)
+			return nil, rc.giveUp(buildError(req.Method, targetOf(c.base, ref), err))
 		}
 		ref = expanded
 	}
 	same, err := c.base.JoinInto(&k.url, ref)
 	if err != nil {
-		return nil, buildError(req.Method, nil, urlError(err))
+		return nil, rc.giveUp(buildError(req.Method, nil, urlError(err)))
 	}
 	req.foreign = !same && !c.trusts(&k.url)
 	p := &c.own
@@ -70,12 +70,23 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 		session = &c.cfg.settings
 	}
 	if err := req.apply(rc, session); err != nil {
-		return nil, buildError(req.Method, req.URL, err)
+		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
 	}
 	if private { // to be changed as the caller likes
 		req.Header, req.HeaderOrder = req.Header.Clone(), slices.Clone(req.HeaderOrder)
 	}
 	return k, nil
+}
+
+// giveUp closes the reader of a body that nobody will open: the request was not made
+// because of err.
+func (rc *requestConfig) giveUp(err error) error {
+	if rc != nil {
+		if b, ok := rc.body.(*onceBody); ok {
+			b.discard()
+		}
+	}
+	return err
 }
 
 // dropReplaced takes those parameters of the base URL out of u that the request
