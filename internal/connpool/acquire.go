@@ -148,15 +148,7 @@ func (p *Pool[K, C]) check(
 		var wk work[K, C]
 		o.mu.Lock()
 		o.counters.Reuses--
-		o.returnLocked(e)
-		o.closeLocked(e, why, &wk)
-		o.mu.Unlock()
-		p.cfg.Close(e.Conn, why)
-
-		o.mu.Lock()
-		now := p.now()
-		wk = work[K, C]{}
-		o.goneLocked(e)
+		now := p.vacate(o, e, why)
 		if p.closed.Load() {
 			return p.refuseLocked(o, now, &wk)
 		}
@@ -219,6 +211,19 @@ func (p *Pool[K, C]) refuseLocked(o *origin[K, C], now instant, wk *work[K, C]) 
 	return nil, Got{}, ErrClosed
 }
 
+// vacate ends the only loan of a connection and closes it, but leaves its slot to the caller. The lock of o is held
+// before and after, and not while the connection is closed.
+func (p *Pool[K, C]) vacate(o *origin[K, C], e *Entry[K, C], why Reason) instant {
+	var wk work[K, C]
+	o.returnLocked(e)
+	o.closeLocked(e, why, &wk)
+	o.mu.Unlock()
+	p.cfg.Close(e.Conn, why)
+	o.mu.Lock()
+	o.goneLocked(e)
+	return p.now()
+}
+
 // Replace ends the loan of e, which failed, and lends a new connection in its place, so that a request can be
 // replayed: the slot of e is nobody else's meanwhile, however many wait. Want.Wait does not matter. While others
 // still borrow e its slot is not free, and Replace is Discard followed by Acquire.
@@ -246,15 +251,7 @@ func (p *Pool[K, C]) Replace(
 	if e.why != 0 {
 		why = e.why
 	}
-	o.returnLocked(e)
-	o.closeLocked(e, why, &wk)
-	o.mu.Unlock()
-	p.cfg.Close(e.Conn, why)
-
-	o.mu.Lock()
-	now := p.now()
-	wk = work[K, C]{}
-	o.goneLocked(e)
+	now := p.vacate(o, e, why)
 	if p.closed.Load() {
 		return p.refuseLocked(o, now, &wk)
 	}
