@@ -33,6 +33,9 @@ type Client struct {
 	foreign  profile // for other origins
 	shares   bool    // requests may share the header of the profile
 	direct   bool    // nothing of the user's lies between a call and the pool
+	auth     Auth    // for requests that get the session's values
+	baseAuth Auth    // of the base URL's user information
+	conduct  *conduct
 	// coding is Accept-Encoding for requests that are decoded though the session's
 	// others are not.
 	coding []string
@@ -97,12 +100,19 @@ func newClient(parent *Client, opts []ClientOption) (*Client, error) {
 // prepare works out once what every request needs.
 func (c *Client) prepare(parent *Client) error {
 	c.timeouts = c.cfg.timeouts.over(defaultTimeouts)
+	switch {
+	case c.cfg.noEnv:
+		c.cfg.env = nil
+	case c.cfg.env == nil:
+		c.cfg.env = readEnvironment()
+	}
 	if err := c.prepareBase(); err != nil {
 		return err
 	}
 	if err := c.prepareHeaders(); err != nil {
 		return err
 	}
+	c.prepareConduct()
 	if !c.cfg.jarSet {
 		jar, err := newJar()
 		if err != nil {
@@ -128,16 +138,38 @@ func (c *Client) prepareBase() error {
 		}
 		u.RawQuery = urls.RemoveKeys(u.RawQuery, replaced...)
 	}
+	if c.baseAuth, err = userAuth(u.User); err != nil {
+		return err
+	}
+	u.User = nil
 	if c.base, err = urls.NewBase(u); err != nil {
 		return urlError(err)
 	}
 	return nil
 }
 
+// prepareConduct works out what requests share, and who they come from.
+func (c *Client) prepareConduct() {
+	conduct := c.cfg.conduct
+	if conduct.trusted = c.cfg.trusted; c.base != nil {
+		conduct.trusted = joined(c.cfg.trusted, []*url.URL{c.base.URL()})
+	}
+	if c.cfg.env != nil {
+		conduct.netrc = c.cfg.env.netrc
+	}
+	if conduct.said() {
+		c.conduct = &conduct
+	}
+	c.auth = c.cfg.auth
+	if c.auth == nil && c.cfg.header["Authorization"] == nil {
+		c.auth = c.baseAuth
+	}
+}
+
 func (c *Client) prepareHeaders() error {
 	h := c.cfg.header
 	decode := !c.cfg.ownEncoding && h["Accept-Encoding"] != nil
-	if c.cfg.raw != nil && *c.cfg.raw && decode {
+	if c.cfg.raw == yes && decode {
 		c.coding = h["Accept-Encoding"]
 		h = h.Clone()
 		delete(h, "Accept-Encoding")
@@ -202,9 +234,9 @@ func (c *Client) prepareStack(parent *Client) error {
 	if c.cfg.jar != nil {
 		t = cookieLayer{t, c.cfg.jar, c.cfg.removedCookie, slices.Contains(c.cfg.removed, "Cookie")}
 	}
-	t = decodeLayer{t}
-	t = readLayer{t}
-	c.stack = chain(t, c.cfg.middleware)
+	t = authLayer{decodeLayer{t}}
+	t = redirectLayer{hopLayer{readLayer{t}}}
+	c.stack = chain(callLayer{t}, c.cfg.middleware)
 	return nil
 }
 
@@ -241,7 +273,7 @@ type readLayer struct{ next Transport }
 
 func (l readLayer) Send(ctx context.Context, req *Request) (*Response, error) {
 	resp, err := l.next.Send(ctx, req)
-	if err != nil || req.call == nil || !req.call.full || switched(req.Method, resp.StatusCode) {
+	if err != nil || req.call == nil || !req.call.full || switched(req.Method, resp.StatusCode) || req.discards(resp) {
 		return resp, err
 	}
 	if _, err := resp.Bytes(); err != nil {
@@ -294,7 +326,7 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 	if c.closed.Load() {
 		return nil, buildError(k.req.Method, k.req.URL, ErrClientClosed)
 	}
-	k.rec.full, k.rec.direct = full, c.direct
+	k.rec.full, k.rec.direct = full, c.direct && k.req.plain()
 	total := k.req.Timeouts.Total
 	if total <= 0 {
 		return c.send(ctx, k)

@@ -31,8 +31,9 @@ func (l decodeLayer) Send(ctx context.Context, req *Request) (*Response, error) 
 	}
 	if req.decode && len(resp.Header["Content-Encoding"]) > 0 && hasContent(req, resp) {
 		if err := decodeBody(req, resp); err != nil {
-			resp.Close() // that it could not be closed adds nothing to why it is given up
-			return nil, err
+			if resp, err = refuseBody(req, resp, err); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if req.MaxBodyBytes > 0 {
@@ -215,12 +216,30 @@ func (g *gzipBody) Close() error {
 func boundBody(req *Request, resp *Response) (*Response, error) {
 	b := &boundedBody{ReadCloser: resp.Body, resp: resp, limit: req.MaxBodyBytes, left: req.MaxBodyBytes}
 	if resp.ContentLength > req.MaxBodyBytes && hasContent(req, resp) {
-		resp.Close()
-		return nil, b.tooLarge()
+		return refuseBody(req, resp, b.tooLarge())
 	}
 	resp.Body = b
 	return resp, nil
 }
+
+// refuseBody gives up a response whose body must not be read, or, where it is just a
+// step on the way to another one, only the reading.
+func refuseBody(req *Request, resp *Response, err error) (*Response, error) {
+	if req.discards(resp) || resp.StatusCode == http.StatusUnauthorized {
+		resp.Body = &refusedBody{resp.Body, err}
+		return resp, nil
+	}
+	resp.Close() // that it could not be closed adds nothing to why it is given up
+	return nil, err
+}
+
+// refusedBody can be closed only.
+type refusedBody struct {
+	io.ReadCloser
+	err error
+}
+
+func (b *refusedBody) Read([]byte) (int, error) { return 0, b.err }
 
 // boundedBody counts what is read, over all ways to read.
 type boundedBody struct {

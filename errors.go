@@ -47,8 +47,8 @@ func (k *kind) Is(target error) bool {
 //	        ErrInvalidHeader    a header name, header value or method is malformed
 //	    ErrRemoteProtocol   the answer is no HTTP, or breaks its rules or limits
 //	ErrProxy, ErrTLS, ErrUnsupportedProtocol, ErrInvalidURL, ErrTooManyRedirects,
-//	ErrInsecureRedirect, ErrBodyNotRewindable, ErrDecoding, ErrBodyTooLarge,
-//	ErrClientClosed
+//	ErrInsecureRedirect, ErrRedirectRefused, ErrBodyNotRewindable, ErrDecoding,
+//	ErrBodyTooLarge, ErrClientClosed
 //
 // A cancelled context matches [context.Canceled], a context's own deadline
 // [context.DeadlineExceeded] beside ErrTotalTimeout. The errors of net, tls and
@@ -79,6 +79,7 @@ var (
 	ErrInvalidURL          error = &kind{text: "invalid URL"}
 	ErrTooManyRedirects    error = &kind{text: "too many redirects"}
 	ErrInsecureRedirect    error = &kind{text: "redirect from https to http"}
+	ErrRedirectRefused     error = &kind{text: "redirect refused"}
 	ErrBodyNotRewindable   error = &kind{text: "request body cannot be sent again"}
 	ErrDecoding            error = &kind{text: "cannot decode the body"}
 	ErrBodyTooLarge        error = &kind{text: "body too large"}
@@ -122,6 +123,7 @@ const (
 	PhaseResponse Phase = "response" // waiting for the response head
 	PhaseRead     Phase = "read"     // reading the response body
 	PhaseDecode   Phase = "decode"   // decoding the body
+	PhaseRedirect Phase = "redirect" // following a redirect
 )
 
 // Error is what every failed call returns. Ask it with [errors.Is] for one of

@@ -2,6 +2,7 @@ package parley_test
 
 import (
 	"flag"
+	"os"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -13,6 +14,10 @@ const sideBySide = "4"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
+	// No test depends on the logins of whoever runs it.
+	if err := os.Setenv("NETRC", os.DevNull); err != nil {
+		panic(err)
+	}
 	if f := flag.Lookup("test.parallel"); !raceEnabled && f.Value.String() == f.DefValue {
 		if err := f.Value.Set(sideBySide); err != nil {
 			panic(err)

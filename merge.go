@@ -51,6 +51,9 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	c.inherit(req)
 	if rc == nil && !private && c.shares && k.url.User == nil && (req.foreign || len(c.cfg.cookies) == 0) {
 		req.Header, req.block = p.block.header, p.block
+		if !req.foreign {
+			req.Auth = c.auth
+		}
 		if !req.foreign && len(c.cfg.params) > 0 {
 			req.addParams(c.cfg.paramsFor(req), c.cfg.style)
 		}
@@ -60,8 +63,11 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 		rc = &requestConfig{}
 	}
 	req.Header = cloneHeader(p.block.header)
-	req.takeUser()
-	if rc.raw != nil && !*rc.raw && c.coding != nil {
+	user, err := req.takeUser()
+	if err != nil {
+		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
+	}
+	if rc.raw == no && c.coding != nil {
 		req.askCoding(c.coding)
 	}
 	c.dropReplaced(req.URL, ref, rc.params)
@@ -72,6 +78,7 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	if err := req.apply(rc, session); err != nil {
 		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
 	}
+	c.settleAuth(req, rc.header["Authorization"] != nil || slices.Contains(rc.removed, "Authorization"), user)
 	if private { // to be changed as the caller likes
 		req.Header, req.HeaderOrder = req.Header.Clone(), slices.Clone(req.HeaderOrder)
 	}
@@ -140,13 +147,12 @@ func (c *Client) inherit(req *Request) {
 	if req.MaxBodyBytes == 0 {
 		req.MaxBodyBytes = s.maxBody
 	}
-	if req.rawResponses == nil {
-		req.rawResponses = s.raw
-	}
+	req.rawResponses = req.rawResponses.or(s.raw)
 	if req.OnInformational == nil {
 		req.OnInformational = s.inform
 	}
 	req.attrs = joinAttributes(req.attrs, s.attrs)
+	req.conduct = req.conduct.over(c.conduct)
 }
 
 // trusts reports whether the session's values may go to u.
@@ -168,13 +174,18 @@ func (c *Client) merge(req *Request) (*Request, error) {
 	out := req.Clone()
 	out.merged = true
 	out.URL = u
-	out.takeUser()
+	c.inherit(out)
+	user, err := out.takeUser()
+	if err != nil {
+		return nil, buildError(req.Method, out.URL, err)
+	}
 	out.foreign = c.base != nil && !urls.SameOrigin(c.base.URL(), u) && !c.trusts(u)
 	p := &c.own
 	if out.foreign {
 		p = &c.foreign
 	}
 	out.Header = canonical(out.Header)
+	said := out.Header["Authorization"] != nil || slices.Contains(req.omitted().headers, "Authorization")
 	for name, values := range p.block.header {
 		if _, given := out.Header[name]; !given && !slices.Contains(req.omitted().headers, name) {
 			out.Header[name] = values[:len(values):len(values)]
@@ -183,12 +194,12 @@ func (c *Client) merge(req *Request) (*Request, error) {
 			}
 		}
 	}
-	c.inherit(out)
+	c.settleAuth(out, said, user)
 	_, given := out.Header["Accept-Encoding"]
 	switch {
-	case out.rawResponses != nil && *out.rawResponses:
-		out.setRaw(out.rawResponses)
-	case out.rawResponses != nil && c.coding != nil && !given && !slices.Contains(req.omitted().headers, "Accept-Encoding"):
+	case out.rawResponses == yes:
+		out.setRaw(yes)
+	case out.rawResponses == no && c.coding != nil && !given && !slices.Contains(req.omitted().headers, "Accept-Encoding"):
 		out.askCoding(c.coding)
 	}
 	out.askPlainParts()

@@ -46,10 +46,12 @@ type settings struct {
 	expect        time.Duration
 	tls           *tls.Config
 	dialer        *dialerBox
-	maxBody       int64 // 0: not said; negative: no limit
-	raw           *bool // true: no decoding
+	maxBody       int64  // 0: not said; negative: no limit
+	raw           choice // yes: no decoding
 	inform        func(status int, header http.Header)
 	attrs         *attribute
+	auth          Auth // nil: not said
+	conduct       conduct
 }
 
 // attribute is a list of keys and values, the newest first.
@@ -348,8 +350,7 @@ func WithMaxBodyBytes(n int64) Option {
 // Content-Encoding, and asks for none.
 func WithDecompression(on bool) Option {
 	return option(func(s *settings) error {
-		off := !on
-		s.raw = &off
+		s.raw = chosen(!on)
 		return nil
 	})
 }
@@ -438,6 +439,18 @@ func WithTrailer(name string, value func() string) RequestOption {
 			return because(ErrInvalidHeader, err)
 		}
 		r.trailers = append(slices.Clip(r.trailers), Trailer{textproto.CanonicalMIMEHeaderKey(name), value})
+		return nil
+	})
+}
+
+// WithRequestMiddleware puts middleware around this request, inside that of its
+// session: it sees the call once, whatever happens below. The first is the outermost.
+func WithRequestMiddleware(m ...Middleware) RequestOption {
+	return requestOption(func(r *requestConfig) error {
+		if hasNil(m) {
+			return failed("WithRequestMiddleware needs middleware, not nil")
+		}
+		r.conduct.middleware = joined(r.conduct.middleware, m)
 		return nil
 	})
 }

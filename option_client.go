@@ -15,6 +15,8 @@ type clientConfig struct {
 	limitsSet  bool
 	jar        http.CookieJar
 	jarSet     bool
+	noEnv      bool
+	env        *environment // nil until it has been read
 	transport  Transport
 	middleware []Middleware
 	network    []Middleware
@@ -62,13 +64,14 @@ func WithTransport(t Transport) ClientOption {
 }
 
 // WithMiddleware puts middleware around the whole session: it sees each call
-// once, whatever happens below. The first is the outermost.
+// once, whatever happens below. The first is the outermost. [WithRequestMiddleware]
+// does the same for one request.
 func WithMiddleware(m ...Middleware) ClientOption {
 	return clientOption(func(c *clientConfig) error {
 		if hasNil(m) {
 			return failed("WithMiddleware needs middleware, not nil")
 		}
-		c.middleware = append(slices.Clip(c.middleware), m...)
+		c.middleware = joined(c.middleware, m)
 		return nil
 	})
 }

@@ -54,6 +54,12 @@ func (b *bytesBody) Format(s fmt.State, verb rune) {
 	printSafe(s, verb, fmt.Sprintf("<Body of %d bytes %s>", len(b.data), quoteBad(b.contentType, 128)))
 }
 
+// Format names the scheme for all verbs.
+func (a *headerAuth) Format(s fmt.State, verb rune) { printSafe(s, verb, a.String()) }
+
+// Format names the type for all verbs: there may be secrets in the function.
+func (f AuthFunc) Format(s fmt.State, verb rune) { printSafe(s, verb, f.String()) }
+
 // Format prints nothing of what is in the jar.
 func (j *lazyJar) Format(s fmt.State, verb rune) { printSafe(s, verb, "<Jar>") }
 

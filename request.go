@@ -2,7 +2,6 @@ package parley
 
 import (
 	"crypto/tls"
-	"encoding/base64"
 	"errors"
 	"fmt"
 	"maps"
@@ -46,6 +45,7 @@ type Request struct {
 	HeaderOrder     []string      // see WithHeaderOrder
 	Trailers        []Trailer     // sent after the body, in chunks
 	MaxBodyBytes    int64         // bound of the response's decoded body; 0 or less: none
+	Auth            Auth          // see WithAuth; nil: the session's
 	TLSConfig       *tls.Config   // see WithTLSConfig; nil: the defaults
 	OnInformational func(status int, header http.Header)
 
@@ -53,11 +53,12 @@ type Request struct {
 	attrs        *attribute
 	block        *headerBlock // encoded form of Header, valid while Header is the block's own
 	call         *callRecord
+	conduct      *conduct   // nil: the default
 	without      *omissions // nil: none
 	merged       bool       // a session has merged its values in
 	foreign      bool       // goes to an origin that the session's values must not go to
 	decode       bool       // Accept-Encoding is parley's own: answers are decoded
-	rawResponses *bool      // see WithDecompression; true: bodies as they came; nil: not said
+	rawResponses choice     // see WithDecompression: bodies as they came
 }
 
 // Trailer is a header field that follows the body. Value is called once the body
@@ -113,9 +114,15 @@ func NewRequest(method, url string, opts ...RequestOption) (*Request, error) {
 	if req.URL, err = parseURL(ref); err != nil {
 		return nil, buildError(req.Method, nil, err)
 	}
-	req.takeUser()
+	user, err := req.takeUser()
+	if err != nil {
+		return nil, buildError(req.Method, req.URL, err)
+	}
 	if err := req.apply(&rc, nil); err != nil {
-		return nil, buildError(method, req.URL, err)
+		return nil, buildError(req.Method, req.URL, err)
+	}
+	if req.Auth == nil && req.Header["Authorization"] == nil {
+		req.Auth = user
 	}
 	return req, nil
 }
@@ -245,17 +252,23 @@ func (r *Request) applyScalars(s *settings) {
 	if s.maxBody != 0 {
 		r.MaxBodyBytes = s.maxBody
 	}
-	if s.raw != nil {
+	if s.raw != unsaid {
 		r.setRaw(s.raw)
+	}
+	if s.auth != nil {
+		r.Auth = s.auth
+	}
+	if s.conduct.said() {
+		r.conduct = s.conduct.over(r.conduct)
 	}
 	if s.inform != nil {
 		r.OnInformational = s.inform
 	}
 }
 
-func (r *Request) setRaw(raw *bool) {
+func (r *Request) setRaw(raw choice) {
 	r.rawResponses = raw
-	if *raw && r.decode {
+	if raw == yes && r.decode {
 		r.decode = false
 		delete(r.Header, "Accept-Encoding")
 	}
@@ -312,19 +325,6 @@ func (r *Request) addCookies(cookies []Param) {
 		b.WriteString(c.Key + "=" + c.Value)
 	}
 	r.Header["Cookie"] = []string{b.String()}
-}
-
-// takeUser moves the URL's user information into Basic credentials (RFC 7617).
-func (r *Request) takeUser() {
-	if r.URL.User == nil {
-		return
-	}
-	if r.Header["Authorization"] == nil {
-		password, _ := r.URL.User.Password()
-		pair := r.URL.User.Username() + ":" + password
-		r.Header["Authorization"] = []string{"Basic " + base64.StdEncoding.EncodeToString([]byte(pair))}
-	}
-	r.URL.User = nil
 }
 
 // joinAttributes puts front before back, leaving both as they are.

@@ -54,6 +54,7 @@ type Response struct {
 
 	loaded  bool // content holds the whole body
 	rec     *record
+	hop     *Request // what the session's stack had sent, for Next; nil: Request
 	content []byte
 	failed  error // reading the body failed with this
 	memory  memoryReader

@@ -165,3 +165,6 @@ func (f *File) Default() (e Entry, ok bool) {
 	}
 	return *f.fallback, true
 }
+
+// Empty reports whether the file has no entry for any machine.
+func (f *File) Empty() bool { return len(f.machines) == 0 }
