@@ -65,7 +65,7 @@ type conn struct {
 	rw    net.Conn // sock, or TLS over it
 	tls   *tls.Conn
 	state *tls.ConnectionState
-	times *dial.Times
+	facts *connFacts
 	// cancel is sock.Cancel, made once. It is what the end of a context calls, so
 	// that nothing of a response is held by a context.
 	cancel func()
@@ -138,16 +138,17 @@ func dialConn(ctx context.Context, key connKey) (*conn, error) {
 	if err := checkTarget(key); err != nil {
 		return nil, err
 	}
-	c := &conn{times: new(dial.Times)}
-	nc, err := dial.TCP(ctx, key.dialer, key.address(), c.times)
+	c := &conn{facts: new(connFacts)}
+	nc, err := dial.TCP(ctx, key.dialer, key.address(), &c.facts.dial)
 	if err != nil {
 		return nil, connectError(ctx, err)
 	}
+	c.facts.remote, c.facts.local = nc.RemoteAddr(), nc.LocalAddr()
 	c.sock = sock.New(nc)
 	c.rw = c.sock
 	c.cancel = c.sock.Cancel
 	if key.https {
-		tc, err := dial.TLS(ctx, c.sock, key.tls, key.host, c.times)
+		tc, err := dial.TLS(ctx, c.sock, key.tls, key.host, &c.facts.dial)
 		if err != nil {
 			return nil, tlsError(ctx, err)
 		}

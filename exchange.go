@@ -188,10 +188,7 @@ func (x *exchange) note(e *entry, got connpool.Got) {
 		x.buf.now = sock.Now()
 	}
 	x.rec.waited = x.buf.now
-	x.rec.reused = got.Reused
-	if !got.Reused {
-		x.rec.dial = e.Conn.times
-	}
+	x.rec.reused, x.rec.facts = got.Reused, e.Conn.facts
 }
 
 // run sends the request on a connection and reads the head of the answer. On
@@ -340,6 +337,9 @@ func (x *exchange) on1xx() func(int, http.Header) error {
 type wire exchange
 
 func (w *wire) Read(p []byte) (int, error) {
+	if w.began && w.rec.answered == 0 && w.rec.first == 0 {
+		w.rec.first = sock.Now() // a head that does not come in one piece
+	}
 	n, err := w.entry.Conn.rw.Read(p)
 	if n > 0 {
 		w.began = true

@@ -2,6 +2,7 @@ package parley
 
 import (
 	"cmp"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -25,14 +26,15 @@ func (r *callRecord) since() time.Duration { return sock.Now() - r.began }
 // record is what is known of one exchange. What is told about it, its timing and its
 // errors, is read from here.
 type record struct {
-	attempt int32       // of the call
-	reused  bool        // the connection had served before
-	dial    *dial.Times // of a connection made for it
+	attempt int32 // of the call
+	reused  bool  // the connection had served before
+	facts   *connFacts
 
 	// Moments as package sock counts them; zero for what was not reached.
 	began    time.Duration // of the call
 	waited   time.Duration // a connection was there
 	written  time.Duration // the request was written
+	first    time.Duration // a part of the head had come and the rest was waited for
 	answered time.Duration // the response's head was read
 	ended    time.Duration // the body had been read
 }
@@ -40,46 +42,71 @@ type record struct {
 // since is how long the call has lasted.
 func (r *record) since() time.Duration { return sock.Now() - r.began }
 
-// Timing tells how long the parts of a call took. A part that did not take place,
-// such as the handshake on a reused connection, is zero.
+// Timing tells how long the parts of a call took, and on what connection. A part
+// that did not take place, such as the handshake on a reused connection, is zero; so
+// is everything where the response does not come from a [Pool]. Of a call that took
+// several requests the last is told, and Pool holds the time of those before it.
+// For events as they happen see [Pool.Send].
 type Timing struct {
-	Start    time.Time
-	Pool     time.Duration // waiting for a connection, without what dialling took
-	DNS      time.Duration
-	Connect  time.Duration // TCP
-	TLS      time.Duration
-	Write    time.Duration // from having a connection to the end of the request; zero for one of up to 4 KiB, which waits for nobody
-	Response time.Duration // from the end of the request to the end of the response's head
-	Read     time.Duration // from the head to the end of the body; zero until that was read
-	Total    time.Duration // from the start to the last of these
-	Reused   bool          // the connection had served other requests before
-	Attempt  int           // 1 unless the request was sent again
+	Start     time.Time
+	Pool      time.Duration // from the start to having a connection, without what dialling took
+	DNS       time.Duration // looking up the name
+	Connect   time.Duration // TCP
+	TLS       time.Duration // the handshake
+	Write     time.Duration // from having a connection to the end of the request; zero for one of up to 4 KiB, which waits for nobody
+	FirstByte time.Duration // from the end of the request to the first byte of an answer, be it of a 1xx; not after Response
+	Response  time.Duration // from the end of the request to the end of the response's head
+	Read      time.Duration // from the head to the end of the body; zero until that was read
+	Total     time.Duration // from the start to the last of these
+	Reused    bool          // the connection had served other requests before
+	Attempt   int           // 1 unless the request was sent again
+
+	// RemoteAddr is where the connection leads, which is the proxy if there is one,
+	// and LocalAddr where it begins, both as the dialer's connection tells them. They
+	// are nil if it does not, and must not be changed.
+	RemoteAddr, LocalAddr net.Addr
+	// Protocol is what was spoken: "HTTP/1.1".
+	Protocol string
+}
+
+// connFacts are what is known of a connection for as long as it lives.
+type connFacts struct {
+	dial          dial.Times
+	remote, local net.Addr
 }
 
 func (r *record) timing() Timing {
 	if r == nil {
 		return Timing{}
 	}
-	d := dial.Times{}
-	if r.dial != nil {
-		d = *r.dial
+	facts := connFacts{}
+	if r.facts != nil {
+		facts = *r.facts
+	}
+	d := facts.dial
+	if r.reused {
+		d = dial.Times{}
 	}
 	between := func(a, b time.Duration) time.Duration { return max(b-a, 0) }
 	written, ended := r.written, cmp.Or(r.ended, r.answered)
 	if written == 0 || written > r.answered {
 		written = r.answered // answered before the request had ended
 	}
+	first := cmp.Or(r.first, r.answered)
 	return Timing{
-		Start:    time.Now().Add(-r.since()),
-		Pool:     between(d.DNS+d.Connect+d.TLS, r.waited-r.began),
-		DNS:      d.DNS,
-		Connect:  d.Connect,
-		TLS:      d.TLS,
-		Write:    between(r.waited, written),
-		Response: between(written, r.answered),
-		Read:     between(r.answered, ended),
-		Total:    between(r.began, ended),
-		Reused:   r.reused,
-		Attempt:  int(r.attempt),
+		Start:      time.Now().Add(-r.since()),
+		Pool:       between(d.DNS+d.Connect+d.TLS, r.waited-r.began),
+		DNS:        d.DNS,
+		Connect:    d.Connect,
+		TLS:        d.TLS,
+		Write:      between(r.waited, written),
+		FirstByte:  between(written, first),
+		Response:   between(written, r.answered),
+		Read:       between(r.answered, ended),
+		Total:      between(r.began, ended),
+		Reused:     r.reused,
+		Attempt:    int(r.attempt),
+		RemoteAddr: facts.remote,
+		LocalAddr:  facts.local,
 	}
 }

@@ -285,8 +285,14 @@ func (p *prefixed) Read(b []byte) (int, error) {
 
 func (p *prefixed) Close() error { return p.rest.Close() }
 
-// Timing tells how long the parts of the call took.
-func (r *Response) Timing() Timing { return r.rec.timing() }
+// Timing tells how long the parts of the call took, and on what connection.
+func (r *Response) Timing() Timing {
+	t := r.rec.timing()
+	if r.rec != nil {
+		t.Protocol = r.Proto
+	}
+	return t
+}
 
 // Close ends the response. What is left of a body is read if it is no more than
 // 2 KiB, so that the connection can be used again; else the connection is closed.
