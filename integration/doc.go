@@ -1,0 +1,11 @@
+// Package integration tests parley against servers that others wrote: go-httpbin in
+// the same process, nginx and Apache httpd as Debian packages them.
+//
+// The package holds tests only. A server that is not installed is a reason to skip
+// its tests, unless PARLEY_INTEGRATION is set: then it is a failure. In Debian,
+//
+//	apt-get install --no-install-recommends nginx apache2-bin
+//
+// brings both; no service needs to run. Each test starts its own server on ports of
+// its own, with a configuration from testdata.
+package integration
