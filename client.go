@@ -73,15 +73,12 @@ func newClient(parent *Client, opts []ClientOption) (*Client, error) {
 	c := &Client{cfg: new(clientConfig)}
 	if parent != nil {
 		*c.cfg = *parent.cfg
+		c.cfg.parent = parent.cfg
 		c.cfg.header = parent.cfg.header.Clone()
 		c.cfg.limitsSet = false
 		c.cfg.onClose = nil
 	} else {
-		c.cfg.header = http.Header{
-			"Accept":          {"*/*"},
-			"Accept-Encoding": {acceptEncoding},
-			"User-Agent":      {userAgent},
-		}
+		c.cfg.header = defaultHeader()
 	}
 	for _, o := range opts {
 		if o == nil {

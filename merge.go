@@ -36,6 +36,9 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 		if err != nil {
 			return nil, rc.giveUp(buildError(req.Method, targetOf(c.base, ref), err))
 		}
+		if expanded != ref {
+			req.attrs = &attribute{key: routeKey{}, value: routeOf(c.base, ref)}
+		}
 		ref = expanded
 	}
 	same, err := c.base.JoinInto(&k.url, ref)
@@ -228,4 +231,13 @@ func canonical(h http.Header) http.Header {
 		out[key] = append(slices.Clip(out[key]), h[name]...)
 	}
 	return out
+}
+
+// defaultHeader is what a session sends where nothing is said.
+func defaultHeader() http.Header {
+	return http.Header{
+		"Accept":          {"*/*"},
+		"Accept-Encoding": {acceptEncoding},
+		"User-Agent":      {userAgent},
+	}
 }

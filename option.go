@@ -378,6 +378,9 @@ func WithAttribute(key, value any) Option {
 	})
 }
 
+// WithRoute sets the label that [Request.Route] gives.
+func WithRoute(label string) RequestOption { return WithAttribute(routeKey{}, label) }
+
 // requestConfig is what the options of one request say.
 type requestConfig struct {
 	settings

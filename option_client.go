@@ -9,6 +9,7 @@ import (
 // clientConfig is what the options of a session say.
 type clientConfig struct {
 	settings
+	parent     *clientConfig // of the session that this one is derived from
 	base       string
 	baseSet    bool
 	limits     PoolLimits

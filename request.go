@@ -111,6 +111,9 @@ func NewRequest(method, url string, opts ...RequestOption) (*Request, error) {
 	if err != nil {
 		return nil, buildError(req.Method, targetOf(nil, url), err)
 	}
+	if ref != url {
+		req.attrs = &attribute{key: routeKey{}, value: routeOf(nil, url)}
+	}
 	if req.URL, err = parseURL(ref); err != nil {
 		return nil, buildError(req.Method, nil, err)
 	}
@@ -325,6 +328,26 @@ func (r *Request) addCookies(cookies []Param) {
 		b.WriteString(c.Key + "=" + c.Value)
 	}
 	r.Header["Cookie"] = []string{b.String()}
+}
+
+// routeKey is the attribute that holds the route.
+type routeKey struct{}
+
+// Route gives a label for requests that differ only in the values of their path:
+// "/users/{user}" for "users/{user}" under a base URL, with [WithPath]. It is "" where
+// the path had no placeholders, unless [WithRoute] has set it.
+func (r *Request) Route() string {
+	route, _ := r.Attribute(routeKey{}).(string)
+	return route
+}
+
+// routeOf gives the path of a reference with its placeholders, below the base.
+func routeOf(base *urls.Base, ref string) string {
+	path, absolute := urls.Path(ref)
+	if base != nil && !absolute {
+		return strings.TrimSuffix(base.URL().EscapedPath(), "/") + "/" + strings.TrimLeft(strings.TrimPrefix(path, "./"), "/")
+	}
+	return path
 }
 
 // joinAttributes puts front before back, leaving both as they are.

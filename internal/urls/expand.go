@@ -36,6 +36,13 @@ func Expand(ref string, values []Param) (expanded string, used []string, err err
 	return string(append(e.out, ref[end:]...)), e.used, nil
 }
 
+// Path returns the path of a reference as it is written, and whether the reference
+// is absolute.
+func Path(ref string) (path string, absolute bool) {
+	start, end := pathBounds(ref)
+	return ref[start:end], start > 0
+}
+
 // pathBounds returns where the path of a reference begins and ends.
 func pathBounds(ref string) (start, end int) {
 	end = len(ref)
