@@ -77,6 +77,9 @@ func goldenClient(c *golden.Case, lab *golden.Lab, authority *golden.Authority) 
 	for _, o := range goldenParams(c.Client.Params) {
 		opts = append(opts, o)
 	}
+	if c.Client.MaxRedirects != nil {
+		opts = append(opts, parley.WithMaxRedirects(*c.Client.MaxRedirects))
+	}
 	return opts
 }
 
@@ -95,12 +98,23 @@ func goldenCall(ctx context.Context, t *testing.T, c *golden.Case, call golden.C
 	for _, o := range slices.Concat(goldenHeaders(call.Headers), goldenParams(call.Params), goldenTimeout(call.Timeout)) {
 		opts = append(opts, o)
 	}
+	if call.Follow != nil {
+		opts = append(opts, parley.WithFollowRedirects(*call.Follow))
+	}
 	resp, err := client.Request(ctx, call.Method, url, append(opts, goldenBody(t, call.Body)...)...)
 	if err != nil {
 		return golden.Reply{Failure: goldenFailure(err)}
 	}
 	defer resp.Close()
 	reply := golden.Reply{Status: resp.StatusCode, URL: resp.Request.URL.String(), Headers: resp.Header}
+	for _, r := range resp.History {
+		reply.History = append(reply.History, golden.Hop{Status: r.StatusCode, Method: r.Request.Method, URL: r.Request.URL.String()})
+	}
+	if c.Wants("next") {
+		if next, err := resp.Next(); err == nil {
+			reply.Next = &golden.Hop{Method: next.Method, URL: next.URL.String()}
+		}
+	}
 	if c.Wants("text") {
 		text, err := resp.Text()
 		if err != nil {

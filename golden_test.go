@@ -27,7 +27,6 @@ var pendingGolden = []struct {
 	feature string
 	needs   func(*golden.Case) bool
 }{
-	{"redirects", func(c *golden.Case) bool { return c.Topic == "redirects" || c.Redirects() }},
 	{"auth", func(c *golden.Case) bool { return c.Topic == "auth" || c.GivesAuth() }},
 	{"cookies", func(c *golden.Case) bool { return c.Topic == "cookies" || c.GivesCookies() }},
 	{"charset", func(c *golden.Case) bool { return c.Topic == "charset" }},

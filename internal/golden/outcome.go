@@ -10,6 +10,7 @@ import (
 type Outcome struct {
 	Replies []Reply // one for each call
 	Sent    []Sent  // every request that reached a server, in order of arrival
+	Count   int     // how many these were where only the first two and the last are in Sent; 0: all are
 }
 
 // A Reply is what one call returned. Fields that were not recorded are their zero value.
@@ -17,12 +18,20 @@ type Reply struct {
 	Failure *Failure // the call failed; the rest is empty then
 	Status  int
 	URL     string // of the request that was answered
+	History []Hop  // the redirects before
+	Next    *Hop   // where a redirect that was not followed leads; its Status is 0
 	Text    *string
 	Reason  *string
 	Headers http.Header
 	Raised  *Failure // what asking for an error gave, when the call says raise_for_status
 	JSON    any      // decoded with encoding/json into an any, when the case wants json
 	JSONErr bool
+}
+
+// A Hop is one request of a chain of redirects, and the status of its answer.
+type Hop struct {
+	Status      int
+	Method, URL string
 }
 
 // A Failure is why a call did not give a response.
@@ -65,12 +74,15 @@ type seenResult struct {
 		Chunks     []string    `json:"chunks"`
 		Incomplete bool        `json:"incomplete"`
 	} `json:"sent"`
+	Count int `json:"sent_count"`
 }
 
 type seenReply struct {
 	Error     *seenError        `json:"error"`
 	Status    int               `json:"status"`
 	URL       string            `json:"url"`
+	History   []Hop             `json:"history"`
+	Next      *Hop              `json:"next"`
 	Text      *string           `json:"text"`
 	Reason    *string           `json:"reason"`
 	Headers   map[string]string `json:"headers"`
@@ -94,7 +106,7 @@ func (r seenResult) outcome() (Outcome, error) {
 	default:
 		replies = []seenReply{r.seenReply}
 	}
-	var o Outcome
+	o := Outcome{Count: r.Count}
 	for _, reply := range replies {
 		converted, err := reply.reply()
 		if err != nil {
@@ -115,12 +127,23 @@ func (r seenResult) outcome() (Outcome, error) {
 	return o, nil
 }
 
+// UnmarshalJSON reads [status, method, url], as the history is written, or an object, as a single step is.
+func (h *Hop) UnmarshalJSON(data []byte) error {
+	if strings.HasPrefix(string(data), "[") {
+		return json.Unmarshal(data, &[3]any{&h.Status, &h.Method, &h.URL})
+	}
+	var step struct{ Method, URL string }
+	err := json.Unmarshal(data, &step)
+	h.Method, h.URL = step.Method, step.URL
+	return err
+}
+
 func (r seenReply) reply() (Reply, error) {
 	if r.Error != nil {
 		return Reply{Failure: r.Error.failure()}, nil
 	}
 	reply := Reply{
-		Status: r.Status, URL: r.URL, Text: r.Text, Reason: r.Reason, JSONErr: r.JSONError != nil,
+		Status: r.Status, URL: r.URL, History: r.History, Next: r.Next, Text: r.Text, Reason: r.Reason, JSONErr: r.JSONError != nil,
 		Raised: r.Raised.failure(),
 	}
 	if r.Headers != nil {
