@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -172,4 +174,27 @@ func logged(t *testing.T, p *peer.Peer, lines int) []string {
 	got := p.Lines(t, "access.log")
 	require.Len(t, got, lines, strings.Join(got, "\n"))
 	return got
+}
+
+var logLine = regexp.MustCompile(`^\d+ (\d+) \d+ "\S+ (\S+) \S+" auth=\[(.*?)\] key=\[(.*?)\] cookie=\[.*\]$`)
+
+// visits tells of lines of the access log which port was asked for what, and whether
+// secrets came along.
+func visits(t *testing.T, p *peer.Peer, lines []string) []string {
+	t.Helper()
+	var out []string
+	for _, line := range lines {
+		f := logLine.FindStringSubmatch(line)
+		require.NotNil(t, f, line)
+		port := "other"
+		if f[1] == strconv.Itoa(p.Port("main")) {
+			port = "main"
+		}
+		with := " with"
+		if f[3] == "-" && f[4] == "-" {
+			with = " without"
+		}
+		out = append(out, port+" "+f[2]+with)
+	}
+	return out
 }

@@ -37,7 +37,10 @@ const (
 // were left open.
 func session(t *testing.T, opts ...parley.ClientOption) *parley.Client {
 	t.Helper()
-	opts = append([]parley.ClientOption{parley.WithTimeouts(parley.Timeouts{Pool: 60 * time.Second, Connect: 20 * time.Second})}, opts...)
+	opts = append([]parley.ClientOption{
+		parley.WithEnv(false), // whatever the machine has in its environment
+		parley.WithTimeouts(parley.Timeouts{Pool: 60 * time.Second, Connect: 20 * time.Second}),
+	}, opts...)
 	c, err := parley.New(opts...)
 	require.NoError(t, err)
 	t.Cleanup(func() {
