@@ -37,6 +37,9 @@ type Setting struct {
 	Source Source
 }
 
+// String gives name, value and source in one line.
+func (s Setting) String() string { return fmt.Sprintf("%s: %s (%s)", s.Name, s.Value, s.Source) }
+
 // Explanation is what [Client.Explain] gives. It can be printed and logged: what may be
 // a secret (credentials, cookies, parameters, headers that are not known to be
 // harmless) is not in it.
@@ -419,7 +422,7 @@ func (e Explanation) String() string {
 	}
 	group := func(kind string, settings ...Setting) {
 		for _, s := range settings {
-			fmt.Fprintf(&b, "  %-10s %s: %s (%s)\n", kind, s.Name, s.Value, s.Source)
+			fmt.Fprintf(&b, "  %-10s %s\n", kind, s)
 		}
 	}
 	group("header", e.Headers...)
