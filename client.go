@@ -36,6 +36,7 @@ type Client struct {
 	auth     Auth    // for requests that get the session's values
 	baseAuth Auth    // of the base URL's user information
 	conduct  *conduct
+	proxy    *Proxy // nil: the direct way
 	// coding is Accept-Encoding for requests that are decoded though the session's
 	// others are not.
 	coding []string
@@ -110,6 +111,9 @@ func (c *Client) prepare(parent *Client) error {
 		return err
 	}
 	c.prepareConduct()
+	if c.proxy = c.cfg.proxy; c.proxy == nil && c.cfg.env != nil {
+		c.proxy = c.cfg.env.proxy
+	}
 	if !c.cfg.jarSet {
 		jar, err := newJar()
 		if err != nil {
@@ -198,7 +202,7 @@ func newProfile(h http.Header, order []string, decode bool) (profile, error) {
 }
 
 // messageHeaders are looked at for each message.
-var messageHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Trailer", "Expect"}
+var messageHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Trailer", "Expect", proxyAuthorization}
 
 // prepareStack puts the layers together, the innermost first.
 func (c *Client) prepareStack(parent *Client) error {

@@ -44,6 +44,8 @@ type connKey struct {
 	host, port string
 	tls        *tls.Config // the pool's clone
 	dialer     *dialerBox
+	proxy      route       // host and port are empty where it is asked for URLs of all of them
+	proxyTLS   *tls.Config // the pool's clone, for an https proxy
 }
 
 func (k connKey) scheme() string {
@@ -55,16 +57,32 @@ func (k connKey) scheme() string {
 
 func (k connKey) address() string { return net.JoinHostPort(k.host, k.port) }
 
-func (k connKey) origin() string { return k.scheme() + "://" + k.address() }
+// place names in short what the connections lead to.
+func (k connKey) place() string {
+	if k.host == "" {
+		return "the proxy " + k.proxy.String()
+	}
+	return k.address()
+}
+
+func (k connKey) origin() string {
+	switch {
+	case k.proxy.direct():
+		return k.scheme() + "://" + k.address()
+	case k.host == "":
+		return "http://* via " + k.proxy.String()
+	}
+	return k.scheme() + "://" + k.address() + " via " + k.proxy.String()
+}
 
 type entry = connpool.Entry[connKey, *conn]
 
 // conn is one connection. It belongs to the pool or to one exchange.
 type conn struct {
 	sock  *sock.Conn
-	rw    net.Conn // sock, or TLS over it
-	tls   *tls.Conn
-	state *tls.ConnectionState
+	rw    net.Conn             // sock, or TLS over it
+	tls   *tls.Conn            // the uppermost TLS, if any, be it with the server or a proxy
+	state *tls.ConnectionState // of TLS with the server
 	facts *connFacts
 	// cancel is sock.Cancel, made once. It is what the end of a context calls, so
 	// that nothing of a response is held by a context.
@@ -119,15 +137,15 @@ func checkConn(c *conn, idle time.Duration, strict bool) (bool, connpool.Reason)
 // checkTarget refuses hosts and ports that did not come from a URL parsed by this
 // package, before any dialer or resolver sees them. To ask here and not for each
 // request is enough, as they never have a connection that could be used again.
-func checkTarget(key connKey) error {
-	host, err := urls.CanonicalHost(key.host)
+func checkTarget(name, port string) error {
+	host, err := urls.CanonicalHost(name)
 	if err != nil {
 		return because(ErrInvalidURL, err)
 	}
-	if host != key.host {
+	if host != name {
 		return because(ErrInvalidURL, fmt.Errorf("the host is not in its canonical form, which is %s", host))
 	}
-	if n, err := strconv.ParseUint(key.port, 10, 16); err != nil || strconv.FormatUint(n, 10) != key.port {
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || strconv.FormatUint(n, 10) != port {
 		return because(ErrInvalidURL, errors.New("the port is not a number up to 65535"))
 	}
 	return nil
@@ -135,27 +153,49 @@ func checkTarget(key connKey) error {
 
 // dialConn is connpool's Dial.
 func dialConn(ctx context.Context, key connKey) (*conn, error) {
-	if err := checkTarget(key); err != nil {
-		return nil, err
+	if key.host != "" {
+		if err := checkTarget(key.host, key.port); err != nil {
+			return nil, err
+		}
 	}
-	c := &conn{facts: new(connFacts)}
-	nc, err := dial.TCP(ctx, key.dialer, key.address(), &c.facts.dial)
+	if !key.proxy.direct() {
+		return dialThrough(ctx, key)
+	}
+	c, err := openConn(ctx, key.dialer, key.address())
 	if err != nil {
 		return nil, connectError(ctx, err)
+	}
+	if key.https {
+		if err := c.secure(ctx, key); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
+}
+
+// openConn makes a plain connection.
+func openConn(ctx context.Context, d *dialerBox, address string) (*conn, error) {
+	c := &conn{facts: new(connFacts)}
+	nc, err := dial.TCP(ctx, d, address, &c.facts.dial)
+	if err != nil {
+		return nil, err
 	}
 	c.facts.remote, c.facts.local = nc.RemoteAddr(), nc.LocalAddr()
 	c.sock = sock.New(nc)
 	c.rw = c.sock
 	c.cancel = c.sock.Cancel
-	if key.https {
-		tc, err := dial.TLS(ctx, c.sock, key.tls, key.host, &c.facts.dial)
-		if err != nil {
-			return nil, tlsError(ctx, err)
-		}
-		state := tc.ConnectionState()
-		c.tls, c.rw, c.state = tc, tc, &state
-	}
 	return c, nil
+}
+
+// secure performs the TLS handshake with the server, over whatever leads to it.
+func (c *conn) secure(ctx context.Context, key connKey) error {
+	tc, err := dial.TLS(ctx, c.rw, key.tls, key.host, &c.facts.dial)
+	if err != nil {
+		return tlsError(ctx, err)
+	}
+	state := tc.ConnectionState()
+	c.tls, c.rw, c.state = tc, tc, &state
+	return nil
 }
 
 // connectError gives a failure of the dialer its kind.

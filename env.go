@@ -14,6 +14,15 @@ import (
 // whatever else variables of the process say. What is read is read once, when a
 // session is made; an explicit option always wins over it.
 //
+// HTTP_PROXY and HTTPS_PROXY hold the URLs of the proxies ([NewProxy]) for http and
+// https URLs, ALL_PROXY that for whichever of them says nothing, and NO_PROXY, separated
+// by commas or spaces, what is reached without them: domains ("example.com" with what is
+// below it, ".example.com" that alone), addresses, CIDR blocks, each with or without a
+// port, or "*". Names in lower case win, and empty values count for nothing. This
+// machine is always reached without a proxy. A malformed proxy fails the requests that
+// would go through it. In a CGI program HTTP_PROXY counts in lower case only, as
+// whoever makes a request to it can set the other.
+//
 // Logins come from the file that NETRC names, else from .netrc in the home directory
 // (on Windows also _netrc). They are sent to their own machine where nothing else
 // proves who sends the request, also after a redirect; the default entry is not used.
@@ -29,10 +38,15 @@ func WithEnv(on bool) ClientOption {
 // environment is what a session takes from the process's environment.
 type environment struct {
 	netrc *netrcFile // nil: none
+	proxy *Proxy     // nil: none
 }
 
 func readEnvironment() *environment {
-	return &environment{netrc: environmentNetrc()}
+	e := &environment{netrc: environmentNetrc()}
+	if proxies := newProxyEnv(os.Getenv); proxies != nil {
+		e.proxy = &Proxy{env: proxies}
+	}
+	return e
 }
 
 // netrcFile is where logins are looked up by machine.

@@ -115,7 +115,11 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	if err := checkRequest(req); err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
-	plan, err := x.plan()
+	via, err := p.routeOf(req)
+	if err != nil {
+		return nil, x.fail(PhaseRequest, NotSent, err)
+	}
+	plan, err := x.plan(via)
 	if err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
@@ -130,7 +134,7 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 		Strict:  !again || !idempotent(req.Method),
 		Now:     sock.Time(x.buf.now),
 	}
-	key := p.keyOf(req)
+	key := p.keyOf(req, via)
 	e, got, err := p.acquire(ctx, key, want)
 	for {
 		if err != nil {

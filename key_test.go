@@ -13,7 +13,7 @@ import (
 // does not know fails it, so that a new one is not forgotten.
 func TestS027_EveryFieldOfTheKeyCounts(t *testing.T) {
 	t.Parallel()
-	base := connKey{https: true, host: "a.test", port: "443", tls: &tls.Config{}, dialer: &dialerBox{&net.Dialer{}}}
+	base := connKey{https: true, host: "a.test", port: "443", tls: &tls.Config{}, dialer: &dialerBox{&net.Dialer{}}, proxyTLS: &tls.Config{}}
 	fields := reflect.TypeFor[connKey]()
 	for i := range fields.NumField() {
 		field := fields.Field(i)
@@ -47,6 +47,12 @@ func changedKey(t *testing.T, key connKey, i int) connKey {
 		key.port += "1"
 	case "tls":
 		key.tls = &tls.Config{}
+	case "proxy":
+		var err error
+		key.proxy, err = parseRoute("http://p.test")
+		require.NoError(t, err)
+	case "proxyTLS":
+		key.proxyTLS = &tls.Config{}
 	case "dialer":
 		key.dialer = &dialerBox{key.dialer.Dialer}
 	default:
@@ -64,7 +70,7 @@ func TestS027_KeyOfRequest(t *testing.T) {
 	keyOf := func(url string) connKey {
 		req, err := NewRequest("GET", url)
 		require.NoError(t, err)
-		return pool.keyOf(req)
+		return pool.keyOf(req, route{})
 	}
 	same := [][2]string{
 		{"http://a.test/", "http://a.test:80/x?y"},

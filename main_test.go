@@ -3,6 +3,7 @@ package parley_test
 import (
 	"flag"
 	"os"
+	"strings"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -14,14 +15,29 @@ const sideBySide = "4"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
-	// No test depends on the logins of whoever runs it.
-	if err := os.Setenv("NETRC", os.DevNull); err != nil {
-		panic(err)
-	}
+	clearEnvironment()
 	if f := flag.Lookup("test.parallel"); !raceEnabled && f.Value.String() == f.DefValue {
 		if err := f.Value.Set(sideBySide); err != nil {
 			panic(err)
 		}
 	}
 	goleak.VerifyTestMain(m)
+}
+
+// clearEnvironment takes away what a session would find in the environment of
+// whoever runs the tests: logins, proxies and certificates.
+func clearEnvironment() {
+	if err := os.Setenv("NETRC", os.DevNull); err != nil {
+		panic(err)
+	}
+	for _, name := range []string{
+		"HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "REQUEST_METHOD",
+		"SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+	} {
+		for _, name := range []string{name, strings.ToLower(name)} {
+			if err := os.Unsetenv(name); err != nil {
+				panic(err)
+			}
+		}
+	}
 }

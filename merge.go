@@ -144,6 +144,12 @@ func (c *Client) inherit(req *Request) {
 	if req.TLSConfig == nil {
 		req.TLSConfig = s.tls
 	}
+	if req.Proxy == nil {
+		req.Proxy = c.proxy
+	}
+	if req.proxyTLS == nil {
+		req.proxyTLS = s.proxyTLS
+	}
 	if req.dialer == nil {
 		req.dialer = s.dialer
 	}

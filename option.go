@@ -46,6 +46,8 @@ type settings struct {
 	expect        time.Duration
 	tls           *tls.Config
 	dialer        *dialerBox
+	proxy         *Proxy
+	proxyTLS      *tls.Config
 	maxBody       int64  // 0: not said; negative: no limit
 	raw           choice // yes: no decoding
 	inform        func(status int, header http.Header)

@@ -26,7 +26,7 @@ type plan struct {
 
 // plan works out the framing, and checks and encodes the head: nothing of a
 // malformed request is ever written.
-func (x *exchange) plan() (p plan, err error) {
+func (x *exchange) plan(via route) (p plan, err error) {
 	req := x.req
 	x.buf = bufferPool.Get().(*buffers)
 	h := &x.buf.req
@@ -36,10 +36,11 @@ func (x *exchange) plan() (p plan, err error) {
 	} else {
 		h.Header = canonical(req.Header)
 	}
+	via.proxyFields(req, h)
 	x.closes = endsConnection(h.Header)
 	err = p.frame(req, h)
 	if err == nil {
-		p.address(req, h)
+		p.address(req, h, via.forwards(req.URL.Scheme))
 		x.buf.out, err = h1.AppendRequestHead(x.buf.out[:0], h)
 	}
 	if err != nil {
@@ -69,8 +70,9 @@ func endsConnection(h http.Header) bool {
 	return false
 }
 
-// address fills in where the request goes (RFC 9112, section 3.2).
-func (p *plan) address(req *Request, h *h1.RequestHead) {
+// address fills in where the request goes (RFC 9112, section 3.2); absolute says that
+// it goes to a proxy, which is to know the server.
+func (p *plan) address(req *Request, h *h1.RequestHead, absolute bool) {
 	if h.Host == "" {
 		if v := h.Header["Host"]; len(v) > 0 {
 			h.Host = v[0]
@@ -84,6 +86,15 @@ func (p *plan) address(req *Request, h *h1.RequestHead) {
 		h.Target = urls.HostPort(req.URL)
 	default:
 		h.Target = urls.Target(req.URL)
+	}
+	if !absolute || req.Method == http.MethodConnect {
+		return
+	}
+	switch server := "http://" + urls.HostHeader(req.URL); {
+	case strings.HasPrefix(h.Target, "/"):
+		h.Target = server + h.Target
+	case h.Target == "*": // RFC 9112, section 3.2.4
+		h.Target = server
 	}
 }
 

@@ -85,6 +85,7 @@ type Pool struct {
 	conns   *connpool.Pool[connKey, *conn]
 	dialer  *dialerBox
 	tls     *tlsConfigs
+	proxies *tlsConfigs // for TLS with proxies: a server and a proxy share nothing
 	replays atomic.Int64
 	ended   [phaseCount]atomic.Int64 // exchanges ended by the timeout of a phase
 	leaks   leakLog
@@ -99,7 +100,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Dialer == nil {
 		cfg.Dialer = &net.Dialer{}
 	}
-	p := &Pool{dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs()}
+	p := &Pool{dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs()}
 	p.conns = connpool.New(connpool.Config[connKey, *conn]{
 		Dial:   dialConn,
 		Close:  closeConn,
@@ -138,8 +139,21 @@ func (p *Pool) CloseIdle() { p.conns.CloseIdle() }
 // It always returns nil, and may be called again.
 func (p *Pool) Close() error { return p.conns.Close() }
 
-// keyOf gives the pool key of a request.
-func (p *Pool) keyOf(req *Request) connKey {
+// routeOf says by which way a request goes. A server that a proxy is asked for is
+// checked here, since it is no part of a key.
+func (p *Pool) routeOf(req *Request) (route, error) {
+	if req.Proxy == nil {
+		return route{}, nil
+	}
+	via, _, err := req.Proxy.route(req)
+	if err == nil && via.forwards(req.URL.Scheme) {
+		err = checkTarget(req.URL.Hostname(), cmp.Or(req.URL.Port(), "80"))
+	}
+	return via, err
+}
+
+// keyOf gives the pool key of a request that goes by way of via.
+func (p *Pool) keyOf(req *Request, via route) connKey {
 	u := req.URL
 	key := connKey{host: u.Hostname(), port: u.Port(), dialer: req.dialer}
 	if key.dialer == nil {
@@ -156,7 +170,21 @@ func (p *Pool) keyOf(req *Request) connKey {
 	default:
 		key.port = "80"
 	}
+	if !via.direct() {
+		p.lead(&key, req, via)
+	}
 	return key
+}
+
+// lead makes the key one of connections through a proxy.
+func (p *Pool) lead(key *connKey, req *Request, via route) {
+	key.proxy = via
+	if via.Value().scheme == "https" {
+		key.proxyTLS = p.proxies.of(req.proxyTLS)
+	}
+	if !key.https && via.forwards("http") {
+		key.host, key.port = "", ""
+	}
 }
 
 // phaseCount is how many timeouts are counted.
@@ -204,7 +232,10 @@ type PoolStats struct {
 
 // OriginStats is the row of one origin.
 type OriginStats struct {
-	Origin string // "https://api.example.com:443"
+	// Origin is such as "https://api.example.com:443", through a proxy
+	// "https://api.example.com:443 via http://proxy.example.com:3128". What goes to an
+	// HTTP proxy for http URLs of all origins is "http://* via ...".
+	Origin string
 	PoolCounts
 	// Oldest is since when the longest-used connection has been in use; zero if none is.
 	Oldest time.Time
@@ -321,7 +352,7 @@ func (p *Pool) acquireError(ctx context.Context, key connKey, limit Timeouts, go
 		return PhaseConnect, limit.Connect, timedOut(ErrConnectTimeout, limit.Connect, unwrapKind(err))
 	case errors.Is(err, ErrInvalidURL):
 		return PhaseRequest, 0, err
-	case errors.Is(err, ErrConnect), errors.Is(err, ErrTLS), errors.Is(err, ErrClientClosed):
+	case errors.Is(err, ErrConnect), errors.Is(err, ErrTLS), errors.Is(err, ErrProxy), errors.Is(err, ErrClientClosed):
 		return PhaseConnect, 0, err
 	default:
 		return PhaseConnect, 0, because(ErrConnect, err)
@@ -343,7 +374,7 @@ func poolState(limit time.Duration, w *connpool.WaitError, key connKey) string {
 	if w.Total {
 		return after + fmt.Sprintf("%d of %d connections to all origins in use, %d waiting", w.TotalOpen, w.Limit, w.TotalWaiting)
 	}
-	return after + fmt.Sprintf("%d of %d connections to %s in use, %d waiting", w.Active+w.Dialing, w.Limit, key.address(), w.Waiting)
+	return after + fmt.Sprintf("%d of %d connections to %s in use, %d waiting", w.Active+w.Dialing, w.Limit, key.place(), w.Waiting)
 }
 
 // checkRequest checks what only a caller's own Request can have wrong.

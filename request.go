@@ -47,9 +47,11 @@ type Request struct {
 	MaxBodyBytes    int64         // bound of the response's decoded body; 0 or less: none
 	Auth            Auth          // see WithAuth; nil: the session's
 	TLSConfig       *tls.Config   // see WithTLSConfig; nil: the defaults
+	Proxy           *Proxy        // see WithProxy; nil: a session's or the environment's choice, else none
 	OnInformational func(status int, header http.Header)
 
 	dialer       *dialerBox
+	proxyTLS     *tls.Config
 	attrs        *attribute
 	block        *headerBlock // encoded form of Header, valid while Header is the block's own
 	call         *callRecord
@@ -248,6 +250,12 @@ func (r *Request) applyScalars(s *settings) {
 	}
 	if s.tls != nil {
 		r.TLSConfig = s.tls
+	}
+	if s.proxy != nil {
+		r.Proxy = s.proxy
+	}
+	if s.proxyTLS != nil {
+		r.proxyTLS = s.proxyTLS
 	}
 	if s.dialer != nil {
 		r.dialer = s.dialer

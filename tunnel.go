@@ -1,0 +1,176 @@
+package parley
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/seed-0474a412/parley/internal/dial"
+	"github.com/seed-0474a412/parley/internal/h1"
+)
+
+// ProxyError is an HTTP proxy's refusal to make a tunnel, beneath an ErrProxy: its answer
+// to CONNECT was not a 2xx. Proxies that a tunnel is asked of for want of credentials
+// answer 407.
+type ProxyError struct {
+	Proxy      string // its URL, without credentials
+	Target     string // host and port that the tunnel was to lead to
+	StatusCode int
+	Status     string // as the proxy wrote it, such as "407 Proxy Authentication Required"
+	Header     http.Header
+	advice     string
+}
+
+// Error names proxy, target and status, but nothing of the header.
+func (e *ProxyError) Error() string {
+	return fmt.Sprintf("%s refuses a tunnel to %s: %s%s", e.Proxy, e.Target, quoteBad(e.Status, 128), e.advice)
+}
+
+// Unwrap gives ErrProxy.
+func (e *ProxyError) Unwrap() error { return ErrProxy }
+
+// Format prints Error for all verbs.
+func (e *ProxyError) Format(s fmt.State, verb rune) { printSafe(s, verb, e.Error()) }
+
+// LogValue logs Error.
+func (e *ProxyError) LogValue() slog.Value { return slog.StringValue(e.Error()) }
+
+// dialThrough makes a connection that goes through a proxy.
+func dialThrough(ctx context.Context, key connKey) (*conn, error) {
+	hop := key.proxy.Value()
+	c, err := openConn(ctx, key.dialer, hop.address())
+	if err != nil {
+		if err = connectError(ctx, fmt.Errorf("proxy %v: %w", key.proxy, err)); errors.Is(err, ErrConnect) {
+			err = because(ErrProxy, err)
+		}
+		return nil, err
+	}
+	// Whatever waits for the proxy or the server ends with the context.
+	stop := context.AfterFunc(ctx, func() { c.sock.Close() })
+	err = c.through(ctx, key, hop)
+	if !stop() && err == nil {
+		err = dialEnded(ctx, context.Cause(ctx))
+	}
+	if err != nil {
+		c.sock.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// through does what has to be done on a connection to a proxy before a request.
+func (c *conn) through(ctx context.Context, key connKey, hop hop) error {
+	times := &c.facts.dial
+	began, resolved := time.Now(), times.DNS
+	if hop.scheme == "https" {
+		var own dial.Times
+		tc, err := dial.TLS(ctx, c.sock, key.proxyTLS, hop.host, &own)
+		if err != nil {
+			return proxyError(ctx, key, "TLS handshake", because(ErrTLS, err))
+		}
+		c.tls, c.rw = tc, overTLS{tc, c.sock}
+	}
+	step, err := c.tunnel(ctx, key, hop)
+	times.Connect += time.Since(began) - (times.DNS - resolved)
+	if err != nil {
+		return proxyError(ctx, key, step, err)
+	}
+	if !key.https {
+		return nil
+	}
+	return c.secure(ctx, key)
+}
+
+// overTLS is TLS with a proxy beneath TLS with a server. The goodbye of the upper one
+// tells that nothing was cut off, and after it the lower one can send none.
+type overTLS struct {
+	*tls.Conn
+	beneath io.Closer
+}
+
+func (o overTLS) Close() error { return o.beneath.Close() }
+
+// tunnel asks the proxy for a connection to the server, if it needs one, and names
+// what it did.
+func (c *conn) tunnel(ctx context.Context, key connKey, hop hop) (step string, err error) {
+	switch {
+	case hop.socks():
+		target := key.target()
+		if hop.scheme == "socks5" {
+			if target, err = dial.Resolve(ctx, key.dialer, target, &c.facts.dial); err != nil {
+				return "name of the server", because(ErrConnect, err)
+			}
+		}
+		var login *dial.Login
+		if hop.login != (dial.Login{}) {
+			login = &hop.login
+		}
+		return "SOCKS", dial.SOCKS5(c.rw, target, login)
+	case key.https:
+		head := h1.RequestHead{Method: http.MethodConnect, Target: key.target(), Host: key.target()}
+		head.Header = http.Header{"User-Agent": {userAgent}}
+		if hop.basic != "" {
+			head.Header[proxyAuthorization] = []string{hop.basic}
+		}
+		return "CONNECT", connectFailed(key, hop, dial.Connect(c.rw, &head, headLimits))
+	}
+	return "", nil
+}
+
+// connectFailed gives a failure of CONNECT its kind.
+func connectFailed(key connKey, hop hop, err error) error {
+	var refused *dial.Refused
+	var malformed *h1.ParseError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &refused):
+		e := &ProxyError{
+			Proxy: key.proxy.String(), Target: key.target(),
+			StatusCode: refused.StatusCode, Status: refused.Status, Header: refused.Header,
+		}
+		if e.StatusCode == http.StatusProxyAuthRequired {
+			e.advice = "; it does not accept user and password of its URL"
+			if hop.basic == "" {
+				e.advice = "; give user and password in its URL"
+			}
+		}
+		return e
+	case errors.As(err, &malformed), errors.Is(err, dial.ErrSurplus):
+		return because(ErrRemoteProtocol, err)
+	}
+	return err
+}
+
+// proxyError gives the failure of one step on the way through a proxy its kind.
+func proxyError(ctx context.Context, key connKey, step string, err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = because(ErrPeerClosed, io.ErrUnexpectedEOF)
+	}
+	if refused := (*ProxyError)(nil); errors.As(err, &refused) {
+		return because(ErrProxy, refused)
+	}
+	err = fmt.Errorf("%s with %v: %w", step, key.proxy, orClosed(err))
+	if ctx.Err() != nil {
+		return dialEnded(ctx, err)
+	}
+	return because(ErrProxy, err)
+}
+
+// target is the server's address as a proxy is told it: a zone is known here alone.
+func (k connKey) target() string {
+	host := k.host
+	for i := range len(host) {
+		if host[i] == '%' {
+			host = host[:i]
+			break
+		}
+	}
+	return net.JoinHostPort(host, k.port)
+}
