@@ -100,7 +100,9 @@ func (c *Client) Explain(req *Request) (Explanation, error) {
 	if e.Auth, err = c.explainAuth(req); err != nil {
 		return Explanation{}, buildError(req.Method, req.URL, err)
 	}
-	c.explainNetwork(req, &e)
+	if err := c.explainNetwork(req, &e); err != nil {
+		return Explanation{}, buildError(req.Method, req.URL, err)
+	}
 	e.Layers = c.explainLayers(req)
 	return e, nil
 }
@@ -348,8 +350,12 @@ func authName(a Auth) string {
 }
 
 // explainNetwork tells what the connection depends on.
-func (c *Client) explainNetwork(req *Request, e *Explanation) {
-	e.Proxy = Setting{Name: "Proxy", Value: "none", Source: SourceDefault}
+func (c *Client) explainNetwork(req *Request, e *Explanation) error {
+	var via route
+	var err error
+	if e.Proxy, via, err = c.explainProxy(req); err != nil {
+		return err
+	}
 	e.TLS = Setting{Name: "TLS", Value: "none", Source: SourceDefault}
 	if req.URL.Scheme == "https" {
 		e.TLS.Value = "verified by the system's roots"
@@ -362,11 +368,48 @@ func (c *Client) explainNetwork(req *Request, e *Explanation) {
 		}
 	}
 	if c.pool != nil {
-		e.PoolKey = c.pool.keyOf(req).origin()
+		e.PoolKey = c.pool.keyOf(req, via).origin()
+		if req.Proxy != nil && req.Proxy.choose != nil {
+			e.PoolKey += " via the proxy that the function chooses"
+		}
 		if req.URL.Scheme == "https" && req.TLSConfig != nil {
 			e.PoolKey += " with TLS settings of its own"
 		}
 	}
+	return nil
+}
+
+// explainProxy tells what the request goes through. A function that chooses is not asked.
+func (c *Client) explainProxy(req *Request) (Setting, route, error) {
+	s := Setting{Name: "Proxy", Value: "none", Source: SourceDefault}
+	p := req.Proxy
+	if p == nil {
+		return s, route{}, nil
+	}
+	if p.choose != nil {
+		s.Value = "chosen by " + funcName(p.choose)
+	}
+	s.Source = SourceRequest
+	if same := func(cfg *clientConfig) bool { return cfg.proxy == p }; same(c.cfg) {
+		s.Source = c.cfg.source(same)
+	}
+	if p.choose != nil {
+		return s, route{}, nil
+	}
+	via, variable, err := p.route(req)
+	if err != nil {
+		return s, route{}, err
+	}
+	if !via.direct() {
+		s.Value = via.String()
+	}
+	switch {
+	case variable != "":
+		s.Value, s.Source = s.Value+" of "+variable, SourceEnvironment
+	case p.env != nil: // NO_PROXY, or a scheme that it says nothing of
+		s.Source = SourceEnvironment
+	}
+	return s, via, nil
 }
 
 // explainLayers names what the request goes through.
