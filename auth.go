@@ -106,14 +106,23 @@ func (leftBehind) String() string { return "left behind" }
 // a colon and control bytes in either are an error. They cross the network readable
 // to anybody unless the URL is https.
 func BasicAuth(user, password string) (Auth, error) {
+	if err := checkLogin("Basic", user, password); err != nil {
+		return nil, err
+	}
+	return &headerAuth{scheme: "Basic", name: "Authorization", value: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))}, nil
+}
+
+// checkLogin refuses what would be another login at the server: the colon ends the
+// name there.
+func checkLogin(scheme, user, password string) error {
 	if strings.Contains(user, ":") {
-		return nil, failed("a user name for Basic authentication must not have a colon")
+		return failed("a user name for %s authentication must not have a colon", scheme)
 	}
 	control := func(r rune) bool { return r < ' ' || r == 0x7f }
 	if strings.ContainsFunc(user, control) || strings.ContainsFunc(password, control) {
-		return nil, failed("user name and password for Basic authentication must not have control characters")
+		return failed("user name and password for %s authentication must not have control characters", scheme)
 	}
-	return &headerAuth{scheme: "Basic", name: "Authorization", value: "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))}, nil
+	return nil
 }
 
 // BearerAuth gives a token (RFC 6750).
@@ -140,18 +149,22 @@ func (a *headerAuth) Send(ctx context.Context, req *Request, next Transport) (*R
 
 // apply gives a copy with the header.
 func (a *headerAuth) apply(req *Request) *Request {
-	out := *req
 	if b := req.block; b != nil && b.encoded != nil && sameMap(b.header, req.Header) {
-		out.block = a.within(b, req.HeaderOrder)
-	} else {
-		out.block = nil
+		if block := a.within(b, req.HeaderOrder); block != nil {
+			out := *req
+			out.Header, out.block = block.header, block
+			return &out
+		}
 	}
-	if out.block != nil {
-		out.Header = out.block.header
-		return &out
-	}
+	return withHeader(req, a.name, a.value)
+}
+
+// withHeader gives a copy with one header set.
+func withHeader(req *Request, name, value string) *Request {
+	out := *req
+	out.block = nil
 	out.Header = cloneHeader(req.Header)
-	out.Header[a.name] = []string{a.value}
+	out.Header[name] = []string{value}
 	return &out
 }
 
@@ -178,13 +191,10 @@ func (a *headerAuth) String() string { return "<" + a.scheme + " auth>" }
 // userAuth gives the Basic credentials of a URL's user information; nil if there are
 // none in it.
 func userAuth(user *url.Userinfo) (Auth, error) {
-	if user == nil {
+	if !saysUser(user) {
 		return nil, nil
 	}
 	password, _ := user.Password()
-	if user.Username() == "" && password == "" {
-		return nil, nil
-	}
 	a, err := BasicAuth(user.Username(), password)
 	if err != nil {
 		return nil, because(ErrInvalidURL, err)
@@ -193,14 +203,25 @@ func userAuth(user *url.Userinfo) (Auth, error) {
 	return a, nil
 }
 
-// takeUser takes user information out of the URL and gives the credentials that it
-// stands for. For a name without a password netrc may have that.
-func (r *Request) takeUser() (Auth, error) {
-	user := r.URL.User
+// saysUser reports whether there is anything in a URL's user information.
+func saysUser(user *url.Userinfo) bool {
 	if user == nil {
-		return nil, nil
+		return false
 	}
+	password, _ := user.Password()
+	return user.Username() != "" || password != ""
+}
+
+// takeUser takes user information out of the URL.
+func (r *Request) takeUser() *url.Userinfo {
+	user := r.URL.User
 	r.URL.User = nil
+	return user
+}
+
+// userAuth gives the credentials that a URL's user information stands for. For a name
+// without a password netrc may have that.
+func (r *Request) userAuth(user *url.Userinfo) (Auth, error) {
 	if _, has := user.Password(); !has && r.conduct != nil && r.conduct.netrc != nil {
 		if a, err := r.conduct.netrc.login(r.URL, user.Username()); a != nil || err != nil {
 			return a, err
@@ -211,7 +232,7 @@ func (r *Request) takeUser() (Auth, error) {
 
 // settleAuth decides who a request comes from. said: its own header has a word on
 // that, by being there or by having been removed. user is what its URL says.
-func (c *Client) settleAuth(req *Request, said bool, user Auth) {
+func (c *Client) settleAuth(req *Request, said bool, user *url.Userinfo) (err error) {
 	weak, _ := req.Auth.(*headerAuth)
 	switch {
 	case req.Auth != nil && (weak == nil || !weak.ofURL):
@@ -223,11 +244,15 @@ func (c *Client) settleAuth(req *Request, said bool, user Auth) {
 		req.Auth = c.cfg.auth
 	case req.Header["Authorization"] != nil: // the session's
 		req.Auth = nil
-	case user != nil:
-		req.Auth = user
+	case saysUser(user):
+		req.Auth, err = req.userAuth(user)
 	case req.Auth == nil && !req.foreign:
 		req.Auth = c.baseAuth
 	}
+	if file, ok := req.Auth.(*netrcAuth); ok && user != nil && user.Username() != "" {
+		req.Auth = &netrcAuth{file.file, user.Username()}
+	}
+	return err
 }
 
 // Authenticate gives middleware that applies a to requests that have no [Auth] of

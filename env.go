@@ -1,12 +1,6 @@
 package parley
 
 import (
-	"fmt"
-	"net/url"
-	"os"
-	"path/filepath"
-	"runtime"
-
 	"github.com/seed-0474a412/parley/internal/netrc"
 )
 
@@ -49,9 +43,6 @@ func readEnvironment() *environment {
 	return e
 }
 
-// netrcFile is where logins are looked up by machine.
-type netrcFile struct{ file *netrc.File }
-
 // environmentNetrc gives the file of the environment. One that is not there or cannot
 // be read has no logins in it.
 func environmentNetrc() *netrcFile {
@@ -60,45 +51,8 @@ func environmentNetrc() *netrcFile {
 			if file.Empty() {
 				return nil
 			}
-			return &netrcFile{file}
+			return &netrcFile{file: file}
 		}
 	}
 	return nil
-}
-
-func netrcPaths() []string {
-	if path := os.Getenv("NETRC"); path != "" {
-		return []string{path}
-	}
-	home, err := os.UserHomeDir()
-	if err != nil {
-		return nil
-	}
-	paths := []string{filepath.Join(home, ".netrc")}
-	if runtime.GOOS == "windows" {
-		paths = append(paths, filepath.Join(home, "_netrc"))
-	}
-	return paths
-}
-
-// auth gives the credentials for the machine of u, nil if there are none.
-func (n *netrcFile) auth(u *url.URL) (Auth, error) {
-	return n.login(u, "")
-}
-
-// login is auth for one login of the machine; "" for the first.
-func (n *netrcFile) login(u *url.URL, login string) (Auth, error) {
-	e, ok := n.file.Lookup(u.Hostname(), login)
-	if !ok || e.Err != nil {
-		return nil, nil
-	}
-	if n.file.Exposed() {
-		return nil, failed("netrc file %q has a login for this host but can be read by other users: "+
-			"make it private (chmod 600), or send the request WithoutAuth or the session WithEnv(false)", n.file.Path())
-	}
-	a, err := BasicAuth(e.Login, e.Password)
-	if err != nil {
-		return nil, fmt.Errorf("netrc file %q, line %d: %w", n.file.Path(), e.Line, err)
-	}
-	return a, nil
 }

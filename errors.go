@@ -48,7 +48,7 @@ func (k *kind) Is(target error) bool {
 //	    ErrRemoteProtocol   the answer is no HTTP, or breaks its rules or limits
 //	ErrProxy, ErrTLS, ErrUnsupportedProtocol, ErrInvalidURL, ErrTooManyRedirects,
 //	ErrInsecureRedirect, ErrRedirectRefused, ErrBodyNotRewindable, ErrDecoding,
-//	ErrBodyTooLarge, ErrClientClosed
+//	ErrBodyTooLarge, ErrAuth, ErrClientClosed
 //
 // A cancelled context matches [context.Canceled], a context's own deadline
 // [context.DeadlineExceeded] beside ErrTotalTimeout. The errors of net, tls and
@@ -83,6 +83,7 @@ var (
 	ErrBodyNotRewindable   error = &kind{text: "request body cannot be sent again"}
 	ErrDecoding            error = &kind{text: "cannot decode the body"}
 	ErrBodyTooLarge        error = &kind{text: "body too large"}
+	ErrAuth                error = &kind{text: "authentication failed"}
 	ErrClientClosed        error = &kind{text: "client is closed"}
 )
 
@@ -124,6 +125,7 @@ const (
 	PhaseRead     Phase = "read"     // reading the response body
 	PhaseDecode   Phase = "decode"   // decoding the body
 	PhaseRedirect Phase = "redirect" // following a redirect
+	PhaseAuth     Phase = "auth"     // proving who sends the request
 )
 
 // Error is what every failed call returns. Ask it with [errors.Is] for one of

@@ -66,10 +66,7 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 		rc = &requestConfig{}
 	}
 	req.Header = cloneHeader(p.block.header)
-	user, err := req.takeUser()
-	if err != nil {
-		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
-	}
+	user := req.takeUser()
 	if rc.raw == no && c.coding != nil {
 		req.askCoding(c.coding)
 	}
@@ -81,7 +78,10 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	if err := req.apply(rc, session); err != nil {
 		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
 	}
-	c.settleAuth(req, rc.header["Authorization"] != nil || slices.Contains(rc.removed, "Authorization"), user)
+	said := rc.header["Authorization"] != nil || slices.Contains(rc.removed, "Authorization")
+	if err := c.settleAuth(req, said, user); err != nil {
+		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
+	}
 	if private { // to be changed as the caller likes
 		req.Header, req.HeaderOrder = req.Header.Clone(), slices.Clone(req.HeaderOrder)
 	}
@@ -184,10 +184,7 @@ func (c *Client) merge(req *Request) (*Request, error) {
 	out.merged = true
 	out.URL = u
 	c.inherit(out)
-	user, err := out.takeUser()
-	if err != nil {
-		return nil, buildError(req.Method, out.URL, err)
-	}
+	user := out.takeUser()
 	out.foreign = c.base != nil && !urls.SameOrigin(c.base.URL(), u) && !c.trusts(u)
 	p := &c.own
 	if out.foreign {
@@ -203,7 +200,9 @@ func (c *Client) merge(req *Request) (*Request, error) {
 			}
 		}
 	}
-	c.settleAuth(out, said, user)
+	if err := c.settleAuth(out, said, user); err != nil {
+		return nil, buildError(req.Method, out.URL, err)
+	}
 	_, given := out.Header["Accept-Encoding"]
 	switch {
 	case out.rawResponses == yes:

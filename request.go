@@ -119,15 +119,14 @@ func NewRequest(method, url string, opts ...RequestOption) (*Request, error) {
 	if req.URL, err = parseURL(ref); err != nil {
 		return nil, buildError(req.Method, nil, err)
 	}
-	user, err := req.takeUser()
-	if err != nil {
-		return nil, buildError(req.Method, req.URL, err)
-	}
+	user := req.takeUser()
 	if err := req.apply(&rc, nil); err != nil {
 		return nil, buildError(req.Method, req.URL, err)
 	}
 	if req.Auth == nil && req.Header["Authorization"] == nil {
-		req.Auth = user
+		if req.Auth, err = userAuth(user); err != nil {
+			return nil, buildError(req.Method, req.URL, err)
+		}
 	}
 	return req, nil
 }

@@ -41,6 +41,12 @@ func (c *Challenge) Counts() bool { return c.auth || c.integrity }
 // Session reports whether the key is bound to the first nonces.
 func (c *Challenge) Session() bool { return c.algorithm.session }
 
+// Same reports whether two challenges lead to one key, but for their nonces.
+func (c *Challenge) Same(other *Challenge) bool {
+	return c.Realm == other.Realm && c.Opaque == other.Opaque && c.named == other.named && c.auth == other.auth &&
+		c.integrity == other.integrity && c.userHash == other.userHash && c.utf8 == other.utf8
+}
+
 // Choose gives the strongest of the challenges that can be answered, of equals the
 // server's first; nil if there is none. Those of other schemes, with an unknown
 // algorithm or qop, and those that lack something cannot.
