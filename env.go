@@ -1,6 +1,8 @@
 package parley
 
 import (
+	"os"
+
 	"github.com/seed-0474a412/parley/internal/netrc"
 )
 

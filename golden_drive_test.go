@@ -2,6 +2,7 @@ package parley_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"encoding/json"
@@ -77,6 +78,9 @@ func goldenClient(c *golden.Case, lab *golden.Lab, authority *golden.Authority) 
 	for _, o := range goldenParams(c.Client.Params) {
 		opts = append(opts, o)
 	}
+	if c.Client.Auth != nil {
+		opts = append(opts, goldenAuth(c, c.Client.Auth))
+	}
 	if c.Client.MaxRedirects != nil {
 		opts = append(opts, parley.WithMaxRedirects(*c.Client.MaxRedirects))
 	}
@@ -97,6 +101,9 @@ func goldenCall(ctx context.Context, t *testing.T, c *golden.Case, call golden.C
 	var opts []parley.RequestOption
 	for _, o := range slices.Concat(goldenHeaders(call.Headers), goldenParams(call.Params), goldenTimeout(call.Timeout)) {
 		opts = append(opts, o)
+	}
+	if call.Auth != nil {
+		opts = append(opts, goldenAuth(c, call.Auth))
 	}
 	if call.Follow != nil {
 		opts = append(opts, parley.WithFollowRedirects(*call.Follow))
@@ -134,6 +141,48 @@ func goldenCall(ctx context.Context, t *testing.T, c *golden.Case, call golden.C
 	reply.Reason = &reason
 	return reply
 }
+
+// goldenAuth gives the credentials of a session or a call.
+func goldenAuth(c *golden.Case, raw json.RawMessage) parley.Option {
+	var login []*string // of Basic
+	var other struct {
+		Digest []string
+		Bearer string
+		Netrc  bool
+	}
+	if string(raw) == "null" {
+		return parley.WithoutAuth()
+	}
+	if json.Unmarshal(raw, &login) == nil {
+		if len(login) != 2 || login[0] == nil || login[1] == nil {
+			return parley.WithBasicAuth("\x00", "") // what is no text cannot be given at all
+		}
+		return parley.WithBasicAuth(*login[0], *login[1])
+	}
+	var a parley.Auth
+	err := json.Unmarshal(raw, &other)
+	switch {
+	case err != nil:
+	case other.Digest != nil:
+		if a, err = parley.DigestAuth(other.Digest[0], other.Digest[1]); err == nil {
+			parley.SetClientNonce(a, func() (string, error) { return cmp.Or(c.CNonce, goldenCNonce), nil })
+		}
+	case other.Netrc:
+		a, err = parley.NetrcAuth("", false)
+	default:
+		a = parley.AuthFunc(func(_ context.Context, req *parley.Request) error {
+			req.Header.Set("Authorization", "Bearer "+other.Bearer)
+			return nil
+		})
+	}
+	if err != nil {
+		panic(fmt.Sprintf("%s: auth %s: %v", c.ID, raw, err))
+	}
+	return parley.WithAuth(a)
+}
+
+// goldenCNonce is the client nonce of the cases that do not name one.
+const goldenCNonce = "0a4f113b0a4f113b"
 
 // goldenHeaders sets headers. A null takes out what the session or parley itself
 // would send; a name that comes twice has two values.

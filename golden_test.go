@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -27,7 +28,6 @@ var pendingGolden = []struct {
 	feature string
 	needs   func(*golden.Case) bool
 }{
-	{"auth", func(c *golden.Case) bool { return c.Topic == "auth" || c.GivesAuth() }},
 	{"cookies", func(c *golden.Case) bool { return c.Topic == "cookies" || c.GivesCookies() }},
 	{"charset", func(c *golden.Case) bool { return c.Topic == "charset" }},
 	{"links", func(c *golden.Case) bool { return c.Topic == "links" }},
@@ -64,11 +64,7 @@ func TestGolden(t *testing.T) {
 		t.Run(topic, func(t *testing.T) {
 			for _, c := range cases {
 				t.Run(c.ID, func(t *testing.T) {
-					if c.UsesProxy() {
-						for name, value := range c.Env {
-							t.Setenv(name, value)
-						}
-					} else {
+					if !goldenEnv(t, c) {
 						t.Parallel()
 					}
 					runGolden(t, c, authority, rules, &tally)
@@ -84,6 +80,27 @@ func TestGolden(t *testing.T) {
 			}
 		}
 	}
+}
+
+// goldenEnv sets the environment of a case. used is false where it needs none.
+func goldenEnv(t *testing.T, c *golden.Case) (used bool) {
+	if c.UsesProxy() {
+		used = true
+		for name, value := range c.Env {
+			t.Setenv(name, value)
+		}
+	}
+	if text, ok := c.Files["netrc"]; ok && c.Client.TrustEnv {
+		used = true
+		t.Setenv("NETRC", goldenNetrc(t, text))
+	}
+	return used
+}
+
+func goldenNetrc(t *testing.T, text string) string {
+	path := filepath.Join(t.TempDir(), "netrc")
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
 }
 
 func runGolden(t *testing.T, c *golden.Case, authority *golden.Authority, rules []golden.Rule, tally *goldenTally) {
