@@ -70,6 +70,10 @@ func (x *exchange) startUpload(p *plan) (*upload, error) {
 	case p.data != nil:
 		u.body = io.NopCloser(bytes.NewReader(p.data))
 	case x.req.Body != nil:
+		if once, ok := x.req.Body.(*onceBody); ok && p.expect && !once.used.Load() {
+			u.body = once.late()
+			break
+		}
 		body, err := x.req.Body.Open()
 		if err != nil {
 			return nil, err

@@ -107,6 +107,49 @@ func TestExpect_withAFinalAnswerTheBodyIsNeverSent(t *testing.T) {
 	}
 }
 
+// closingReader tells whether it was closed.
+type closingReader struct {
+	io.Reader
+	closed atomic.Bool
+}
+
+func (r *closingReader) Close() error {
+	r.closed.Store(true)
+	return nil
+}
+
+func TestExpect_aReaderThatWasNotAskedForCanStillBeSent(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, func(c *wiretest.Conn) {
+		if c.Index == 0 {
+			if _, err := c.ReadHead(); err == nil {
+				c.Say("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+			}
+			return
+		}
+		wiretest.Answer(func(_ *wiretest.Conn, r *wiretest.Request) string { return wiretest.OK(string(r.Content)) })(c)
+	})
+	c := sessionTo(t, s, parley.WithExpectTimeout(parley.NoTimeout))
+	reader := &closingReader{Reader: strings.NewReader("the body")}
+	req, err := c.NewRequest(http.MethodPost, "up", parley.WithReader(reader), expecting)
+	require.NoError(t, err)
+	resp, err := c.Send(t.Context(), req)
+	require.NoError(t, err)
+	require.Equal(t, http.StatusServiceUnavailable, resp.StatusCode)
+	require.NoError(t, resp.Close())
+	require.False(t, reader.closed.Load())
+
+	req, err = req.With(parley.WithoutHeader("Expect"))
+	require.NoError(t, err)
+	text, err := parley.As[string](c.Send(t.Context(), req))
+	require.NoError(t, err)
+	require.Equal(t, "the body", text)
+	require.True(t, reader.closed.Load())
+
+	_, err = c.Send(t.Context(), req)
+	require.ErrorIs(t, err, parley.ErrBodyNotRewindable, "now it has been read")
+}
+
 func TestExpect_withoutAWordTheBodyGoesAfterAWhile(t *testing.T) {
 	t.Parallel()
 	s := wiretest.Serve(t, func(c *wiretest.Conn) {
