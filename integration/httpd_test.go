@@ -20,8 +20,9 @@ import (
 // httpdModules is where Debian keeps the modules of httpd.
 const httpdModules = "/usr/lib/apache2/modules"
 
-// digestRealm is the realm of /digest in testdata/httpd.conf.
-const digestRealm = `digest, "quoted"`
+// digestRealm is the realm of /digest in testdata/httpd.conf. It has no quotes, since
+// httpd would compare its own, escaped, with what it was sent, unescaped.
+const digestRealm = "digest, with a comma"
 
 // httpd starts Apache httpd with testdata/httpd.conf.
 func httpd(t *testing.T) *peer.Peer {
@@ -31,10 +32,9 @@ func httpd(t *testing.T) *peer.Peer {
 		Package: "apache2-bin",
 		Args:    []string{"-d", "{{dir}}", "-f", "{{dir}}/httpd.conf", "-DFOREGROUND"},
 		Files: map[string]string{
-			"httpd.conf": config(t, "httpd.conf"),
-			"users":      shaLine(user, password),
-			"digests": digestLine(user, digestRealm, password) +
-				digestLine(user, "brief", password) + digestLine(user, "counted", password),
+			"httpd.conf":    config(t, "httpd.conf"),
+			"users":         shaLine(user, password),
+			"digests":       digestLines(user, password, digestRealm, "once", "brief", "counted"),
 			"www/hello.txt": "hello",
 			"www/large.txt": content(1 << 20),
 		},
@@ -42,9 +42,13 @@ func httpd(t *testing.T) *peer.Peer {
 	})
 }
 
-// digestLine is a line of a password file as htdigest writes it.
-func digestLine(user, realm, password string) string {
-	return fmt.Sprintf("%s:%s:%x\n", user, realm, md5.Sum([]byte(user+":"+realm+":"+password)))
+// digestLines are those of a password file as htdigest writes it, one for each realm.
+func digestLines(user, password string, realms ...string) string {
+	var lines strings.Builder
+	for _, realm := range realms {
+		fmt.Fprintf(&lines, "%s:%s:%x\n", user, realm, md5.Sum([]byte(user+":"+realm+":"+password)))
+	}
+	return lines.String()
 }
 
 func TestHTTPDKeepsConnections(t *testing.T) {
