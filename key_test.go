@@ -2,6 +2,7 @@ package parley
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net"
 	"reflect"
 	"testing"
@@ -34,6 +35,21 @@ func TestS027_EveryFieldOfTheKeyCounts(t *testing.T) {
 		other.dialer = &dialerBox{base.dialer.Dialer}
 		require.False(t, base == other)
 	})
+}
+
+// A key prints without what is secret in it, also for verbs that do not fit.
+func TestS198_KeyPrintsWithoutSecrets(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{"http://user:SECRET@p.test", "socks5://user:SECRET@p.test"} {
+		via, err := parseRoute(url)
+		require.NoError(t, err)
+		key := connKey{host: "a.test", proxy: via}
+		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d", "%t"} {
+			text := fmt.Sprintf(verb, key) + fmt.Sprintf(verb, &key) + fmt.Sprintf(verb, via.hop())
+			require.NotContains(t, text, "SECRET")
+			require.NotContains(t, text, "dXNlcj")
+		}
+	}
 }
 
 // changedKey gives key with another value in field i.

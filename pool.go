@@ -179,7 +179,7 @@ func (p *Pool) keyOf(req *Request, via route) connKey {
 // lead makes the key one of connections through a proxy.
 func (p *Pool) lead(key *connKey, req *Request, via route) {
 	key.proxy = via
-	if via.Value().scheme == "https" {
+	if via.hop().scheme == "https" {
 		key.proxyTLS = p.proxies.of(req.proxyTLS)
 	}
 	if !key.https && via.forwards("http") {

@@ -106,7 +106,7 @@ func (p *Proxy) For(req *Request) (*url.URL, error) {
 	if err != nil || r.direct() {
 		return nil, err
 	}
-	h := r.Value()
+	h := r.hop()
 	return &url.URL{Scheme: h.scheme, Host: h.address()}, nil
 }
 
@@ -174,11 +174,16 @@ func (h hop) Format(s fmt.State, verb rune) { printSafe(s, verb, h.scheme+"://"+
 func (h *hop) socks() bool { return h.scheme == "socks5" || h.scheme == "socks5h" }
 
 // route is the way to servers through a proxy; the zero value is the direct one. Two
-// are equal if all of the proxy is, and printed as a field of something it shows an
-// address in memory.
-type route struct{ unique.Handle[hop] }
+// are equal if all of the proxy is. Package fmt follows one pointer into a hidden field
+// where a verb does not fit, but not a second one: hence the handle of a handle.
+type route struct {
+	handle unique.Handle[unique.Handle[hop]]
+}
 
 func (r route) direct() bool { return r == route{} }
+
+// hop gives the proxy of a route that has one.
+func (r route) hop() hop { return r.handle.Value().Value() }
 
 // forwards reports whether requests for a URL of this scheme are made to the proxy, with
 // the whole URL in them.
@@ -186,7 +191,7 @@ func (r route) forwards(scheme string) bool {
 	if scheme != "http" || r.direct() {
 		return false
 	}
-	h := r.Value()
+	h := r.hop()
 	return !h.socks()
 }
 
@@ -195,7 +200,7 @@ func (r route) String() string {
 	if r.direct() {
 		return ""
 	}
-	h := r.Value()
+	h := r.hop()
 	return h.scheme + "://" + h.address()
 }
 
@@ -231,7 +236,7 @@ func parseRoute(text string) (route, error) {
 			return route{}, because(ErrInvalidURL, err)
 		}
 	}
-	return route{unique.Make(h)}, nil
+	return route{unique.Make(unique.Make(h))}, nil
 }
 
 // defaultProxyPort gives the port of a proxy whose URL has none, or has port 80, which
@@ -282,10 +287,10 @@ func (r route) proxyFields(req *Request, h *h1.RequestHead) {
 	case given && !forwards && req.Method != http.MethodConnect:
 		h.Header = h.Header.Clone()
 		delete(h.Header, proxyAuthorization)
-	case !given && forwards && r.Value().basic != "":
+	case !given && forwards && r.hop().basic != "":
 		header := make(http.Header, len(h.Header)+1)
 		maps.Copy(header, h.Header)
-		header[proxyAuthorization] = []string{r.Value().basic}
+		header[proxyAuthorization] = []string{r.hop().basic}
 		h.Header = header
 	}
 }

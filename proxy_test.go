@@ -1,12 +1,16 @@
 package parley_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -255,7 +259,10 @@ func TestProxy_failuresOnTheWay(t *testing.T) {
 	closed := wiretest.Serve(t, func(c *wiretest.Conn) {})
 	closed.Close()
 	foreign := wiretest.ServeTLS(t, wiretest.NewAuthority(t).Server(t), wiretest.Echo())
-	client := newSession(t)
+	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
+		return nil, errors.New("no name server")
+	}}
+	client := newSession(t, parley.WithDialer(&net.Dialer{Resolver: resolver}))
 	for rule, c := range map[string]struct {
 		url   string
 		kinds []error
@@ -362,4 +369,32 @@ func TestProxy_targetsOfOtherForms(t *testing.T) {
 		require.Equal(t, c.want, text)
 	}
 	require.Equal(t, 1, proxy.Accepted())
+}
+
+func TestProxy_timeOnTheWayCountsAsConnecting(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	const pause = 30 * time.Millisecond
+	slow := wiretest.Serve(t, func(c *wiretest.Conn) {
+		if _, err := c.ReadHead(); err == nil && c.Pause(pause) {
+			c.Say("HTTP/1.1 200 OK\r\n\r\n")
+			far, err := w.names.DialContext(t.Context(), "tcp", "a.test:443")
+			if err != nil {
+				return
+			}
+			defer far.Close()
+			go func() {
+				_, _ = io.Copy(c.Conn, far)
+				c.Cut()
+			}()
+			_, _ = io.Copy(far, c.Reader)
+		}
+	})
+	client := newSession(t, parley.WithProxy(slow.URL()), parley.WithTLSConfig(w.ca.Trusted()))
+	resp, err := client.Get(t.Context(), "https://a.test/")
+	require.NoError(t, err)
+	timing := resp.Timing()
+	require.GreaterOrEqual(t, timing.Connect, pause)
+	require.Less(t, timing.Pool, pause)
+	require.Positive(t, timing.TLS)
 }

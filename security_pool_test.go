@@ -4,27 +4,20 @@ package parley_test
 // reuse, targets, timeouts and errors these have no test, since what they are about
 // is not there (yet):
 //
-//	S024 comes with proxies: CONNECT tunnels with other credentials
-//	S025 comes with proxies: SOCKS tunnels
 //	S026 the part of auth objects comes with these: a caller's own header stands in
-//	S027 the fields for proxies and their credentials come with proxies; the others are in key_test.go
 //	S029 interface, resolver and Unix socket have no option of their own: a dialer chooses them
-//	S030 the part of proxy credentials comes with proxies
-//	S032 comes with proxies: HTTPS proxies
 //	S033 the part of a retried 503 comes with the retry policy
 //	S034 not offered: neither a cache nor merging of equal requests
-//	S122 to S129 the part of Location comes with redirects, that of proxy URLs with proxies
+//	S122 to S129 the part of Location comes with redirects, proxy URLs are read by the same parser
 //	S132 not offered: an address filter; WithDialer with a net.Dialer's Control is the place for one
-//	S159 the stages SOCKS, CONNECT and inner TLS come with proxies
 //	S160 the parts of CONNECT, redirects and retries come with these
 //	S162 the part of a followed 307 comes with redirects, that of hooks with hooks; middleware stands in
-//	S163 the part of auth objects and proxies comes with these
-//	S164 the parts of proxy URL, redirects and history come with these
-//	S165 the part of the proxy password comes with proxies
-//	S166 the parts of SOCKS text and 407 come with proxies, that of ALPN with HTTP/2, joined attempts with retry
+//	S163 the part of auth objects comes with these
+//	S164 the parts of redirects and history come with these
+//	S166 the part of ALPN comes with HTTP/2, joined attempts with retry
 //	S196 the part of event streams comes with these; a streamed body stands in
 //	S197 comes with the retry policy and event streams
-//	S198 auth, proxy and explanations come with these
+//	S198 auth comes with it
 
 import (
 	"bytes"

@@ -9,10 +9,9 @@ package parley_test
 //
 //	S053  credentials given by option: come with the auth layer
 //	S055  methods of redirected requests: come with redirects
-//	S056  absolute form to a proxy: comes with proxies; redirect targets: with redirects
+//	S056  redirect targets: come with redirects
 //	S060  multipart boundaries: come with multipart
 //	S061  no API makes an upgrade request: Upgrade is a header like any other
-//	S062  the CONNECT that parley sends by itself: comes with proxies
 //	S066  retries: come with the retry policy
 //	S083  a download to a file: comes with downloads
 //	S084  downloads and event streams: come with them
@@ -22,7 +21,6 @@ package parley_test
 //	S088  deflate: comes with that coding
 //	S090  a body after a redirect: comes with redirects
 //	S091  not offered: there is no upload limit
-//	S092  the answer to the CONNECT of a tunnel: comes with proxies
 //	S095  challenges, links, dispositions and dates: come with their parsers
 //	S096  Location: comes with redirects
 //	S098  a refused redirect and a failing hook: come with redirects and hooks

@@ -43,7 +43,7 @@ func (e *ProxyError) LogValue() slog.Value { return slog.StringValue(e.Error()) 
 
 // dialThrough makes a connection that goes through a proxy.
 func dialThrough(ctx context.Context, key connKey) (*conn, error) {
-	hop := key.proxy.Value()
+	hop := key.proxy.hop()
 	c, err := openConn(ctx, key.dialer, hop.address())
 	if err != nil {
 		if err = connectError(ctx, fmt.Errorf("proxy %v: %w", key.proxy, err)); errors.Is(err, ErrConnect) {

@@ -20,8 +20,9 @@ import (
 // through it. It reaches the servers that its names lead to.
 type Proxy struct {
 	*Server
-	Names *Names
-	login string
+	Names     *Names
+	Connected string // its answer to a CONNECT that leads somewhere; set it before the first
+	login     string
 
 	mu    sync.Mutex
 	asked []string
@@ -30,17 +31,19 @@ type Proxy struct {
 // NewProxy starts a proxy. login, as "user:password", is what it demands; "" nothing.
 func NewProxy(t testing.TB, names *Names, login string) *Proxy {
 	t.Helper()
-	p := &Proxy{Names: names, login: login}
-	p.Server = start(t, nil, p.serve)
+	return newProxy(t, nil, names, login)
+}
+
+func newProxy(t testing.TB, cfg *tls.Config, names *Names, login string) *Proxy {
+	p := &Proxy{Names: names, login: login, Connected: "HTTP/1.1 200 Connection established\r\n\r\n"}
+	p.Server = start(t, cfg, p.serve)
 	return p
 }
 
 // NewProxyTLS starts a proxy that is spoken to over TLS.
 func NewProxyTLS(t testing.TB, cfg *tls.Config, names *Names, login string) *Proxy {
 	t.Helper()
-	p := &Proxy{Names: names, login: login}
-	p.Server = start(t, cfg, p.serve)
-	return p
+	return newProxy(t, cfg, names, login)
 }
 
 // Asked gives what was asked for and granted, in order: "GET http://a.test/x", "CONNECT
@@ -81,7 +84,7 @@ func (p *Proxy) serveHTTP(c *Conn) bool {
 	}
 	if r.Method == http.MethodConnect {
 		p.granted("CONNECT " + r.RequestURI)
-		p.tunnel(c, r.RequestURI, "HTTP/1.1 200 Connection established\r\n\r\n", "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+		p.tunnel(c, r.RequestURI, p.Connected, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 		return false
 	}
 	p.granted(r.Method + " " + r.RequestURI)

@@ -1,0 +1,113 @@
+package dial
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/seed-0474a412/parley/internal/h1"
+	"github.com/seed-0474a412/parley/internal/wiretest"
+)
+
+// toProxy starts a proxy that leads a.test to a server, and connects to it.
+func toProxy(t *testing.T, login string) (net.Conn, *wiretest.Proxy) {
+	t.Helper()
+	server := wiretest.Serve(t, wiretest.Echo())
+	p := wiretest.NewProxy(t, wiretest.NewNames(map[string]string{"a.test:80": server.Addr()}), login)
+	nc, err := net.Dial("tcp", p.Addr())
+	require.NoError(t, err)
+	t.Cleanup(func() { nc.Close() })
+	return nc, p
+}
+
+// requireEcho checks that nc leads to the server.
+func requireEcho(t *testing.T, nc net.Conn) {
+	t.Helper()
+	_, err := io.WriteString(nc, "GET /x HTTP/1.1\r\nHost: a.test\r\n\r\n")
+	require.NoError(t, err)
+	answer := make([]byte, len(wiretest.OK("/x")))
+	_, err = io.ReadFull(nc, answer)
+	require.NoError(t, err)
+	require.Equal(t, wiretest.OK("/x"), string(answer))
+}
+
+func TestConnect_leadsToTheServer(t *testing.T) {
+	nc, p := toProxy(t, "")
+	head := &h1.RequestHead{Method: http.MethodConnect, Target: "a.test:80", Host: "a.test:80"}
+	require.NoError(t, Connect(nc, head, h1.Limits{}))
+	requireEcho(t, nc)
+	require.Equal(t, []string{"CONNECT a.test:80"}, p.Asked())
+}
+
+func TestConnect_refused(t *testing.T) {
+	nc, _ := toProxy(t, "user:password")
+	head := &h1.RequestHead{Method: http.MethodConnect, Target: "a.test:80", Host: "a.test:80"}
+	err := Connect(nc, head, h1.Limits{})
+	var refused *Refused
+	require.ErrorAs(t, err, &refused)
+	require.Equal(t, 407, refused.StatusCode)
+	require.Equal(t, "407 Proxy Authentication Required", refused.Status)
+	require.NotEmpty(t, refused.Header.Get("Proxy-Authenticate"))
+	require.EqualError(t, err, "the proxy answered 407")
+}
+
+func TestConnect_writesNothingMalformed(t *testing.T) {
+	nc, p := toProxy(t, "")
+	var field *h1.FieldError
+	require.ErrorAs(t, Connect(nc, &h1.RequestHead{Method: http.MethodConnect, Target: "a.test", Host: "a.test"}, h1.Limits{}), &field)
+	require.Empty(t, p.Text())
+}
+
+func TestSOCKS5_leadsToTheServer(t *testing.T) {
+	for _, login := range []string{"", "user:password"} {
+		nc, p := toProxy(t, login)
+		var own *Login
+		if login != "" {
+			own = &Login{"user", "password"}
+		}
+		require.NoError(t, SOCKS5(nc, "a.test:80", own))
+		requireEcho(t, nc)
+		require.Equal(t, []string{"SOCKS a.test:80"}, p.Asked())
+	}
+}
+
+func TestSOCKS5_refused(t *testing.T) {
+	nc, _ := toProxy(t, "")
+	require.ErrorContains(t, SOCKS5(nc, "b.test:80", nil), "host unreachable")
+	nc, _ = toProxy(t, "user:password")
+	require.ErrorContains(t, SOCKS5(nc, "a.test:80", &Login{"user", "other"}), "authentication failed")
+	nc, _ = toProxy(t, "user:password")
+	require.Error(t, SOCKS5(nc, "a.test:80", nil))
+}
+
+func TestResolve_givesOneAddress(t *testing.T) {
+	n := &names{known: map[string][]string{
+		"four.test": {"192.0.2.1"}, "six.test": {"2001:db8::1"}, "both.test": {"2001:db8::1", "192.0.2.1"},
+	}}
+	for in, want := range map[string]string{
+		"four.test:80":     "192.0.2.1:80",
+		"six.test:443":     "[2001:db8::1]:443",
+		"both.test:80":     "192.0.2.1:80",
+		"198.51.100.1:80":  "198.51.100.1:80",
+		"[2001:db8::2]:80": "[2001:db8::2]:80",
+	} {
+		var times Times
+		got, err := Resolve(t.Context(), n.dialer(), in, &times)
+		require.NoError(t, err)
+		require.Equal(t, want, got)
+	}
+	_, err := Resolve(t.Context(), n.dialer(), "none.test:80", &Times{})
+	var dns *net.DNSError
+	require.ErrorAs(t, err, &dns)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = Resolve(ctx, n.dialer(), "four.test:80", &Times{})
+	require.True(t, err != nil && !errors.Is(err, io.EOF))
+	_, err = Resolve(t.Context(), n.dialer(), "no port", &Times{})
+	require.Error(t, err)
+}
