@@ -111,12 +111,17 @@ func TestNginxSetsCookies(t *testing.T) {
 	c := session(t, parley.WithBaseURL("http://site.test"), parley.WithDialer(names))
 	text, err := parley.As[string](c.Get(t.Context(), "cookies/set"))
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"plain=1", "lasting=3"}, cookiesOf(text),
+	require.ElementsMatch(t, []string{"plain=1", "lasting=3", "wide=8"}, cookiesOf(text),
 		"neither one for another path, domain or scheme, nor one that has expired or that lies about its host")
 	text, err = parley.As[string](c.Get(t.Context(), "room/cookies"))
 	require.NoError(t, err)
-	require.ElementsMatch(t, []string{"room=2", "lasting=3"}, cookiesOf(text))
+	require.ElementsMatch(t, []string{"room=2", "lasting=3", "wide=8"}, cookiesOf(text))
 	require.Equal(t, "room=2", cookiesOf(text)[0], "the longer path comes first")
+
+	names.Lead("below.site.test:80", p.Addr("main"))
+	text, err = parley.As[string](c.Get(t.Context(), "http://below.site.test/cookies/show"))
+	require.NoError(t, err)
+	require.Equal(t, "wide=8", text)
 }
 
 // cookiesOf splits a Cookie header.

@@ -61,14 +61,7 @@ type Peer struct {
 // error, is shown if the test fails.
 func Start(t testing.TB, p Program) *Peer {
 	t.Helper()
-	path, err := find(p.Command)
-	if err != nil {
-		reason := fmt.Sprintf("%s is not installed: apt-get install --no-install-recommends %s", p.Command, p.Package)
-		if os.Getenv(Required) != "" {
-			t.Fatalf("%s (%s is set)", reason, Required)
-		}
-		t.Skip(reason)
-	}
+	path := Find(t, p.Command, p.Package)
 	for try := 1; ; try++ {
 		peer, err := start(path, p)
 		if err == nil {
@@ -81,6 +74,21 @@ func Start(t testing.TB, p Program) *Peer {
 			t.Fatalf("start %s: %v", p.Command, err)
 		}
 	}
+}
+
+// Find gives the path of a program that a package of Debian's brings. Without it the
+// test is skipped, or fails: see [Required].
+func Find(t testing.TB, command, debian string) string {
+	t.Helper()
+	path, err := find(command)
+	if err != nil {
+		reason := fmt.Sprintf("%s is not installed: apt-get install --no-install-recommends %s", command, debian)
+		if os.Getenv(Required) != "" {
+			t.Fatalf("%s (%s is set)", reason, Required)
+		}
+		t.Skip(reason)
+	}
+	return path
 }
 
 // find gives the path of a program. Servers often live where only root's PATH leads.
