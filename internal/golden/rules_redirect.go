@@ -29,6 +29,18 @@ func redirectRules() []Rule {
 				})
 			},
 		}, {
+			Name: "Proxy-Authorization goes to proxies alone",
+			Reason: "the systems send it to whatever server they speak with, through a tunnel too, and with it the caller's password for " +
+				"the proxy. parley sends it where a proxy reads it: with an http URL through an HTTP proxy, and with CONNECT",
+			When: func(c *Case) bool { return c.names("Proxy-Authorization") && !c.UsesProxy() },
+			Then: func(c *Case, e *Expected) {
+				e.edit(func(o *Outcome) {
+					for i := range o.Sent {
+						o.Sent[i].remove(func(name string) bool { return strings.EqualFold(name, "Proxy-Authorization") })
+					}
+				})
+			},
+		}, {
 			Name: "a Cookie header of the caller's stays with its origin",
 			Reason: "the caller wrote it for that server; the systems drop it at the first redirect and count on their jar, in " +
 				"which it is not. A cookie that the redirect itself sets replaces it",
