@@ -4,8 +4,8 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"io"
 	"net/http"
+	"net/http/httptrace"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -24,10 +24,6 @@ const (
 	maxInline = 64 << 10
 	// maxJoined is up to which size head and body are one buffer.
 	maxJoined = 4 << 10
-	// maxDrain is how many raw bytes of an unread body are worth reading to keep
-	// its connection, and drainWait for how long.
-	maxDrain  = 2 << 10
-	drainWait = 50 * time.Millisecond
 	// lastWords is how long an answer is waited for after a write failed.
 	lastWords = time.Second
 )
@@ -49,6 +45,8 @@ type buffers struct {
 	req  h1.RequestHead
 	body h1.Body
 	now  time.Duration // as the connection counts, when it was last looked at
+
+	trace *httptrace.ClientTrace // of the context, nil if it has none
 }
 
 var bufferPool = sync.Pool{New: func() any {
@@ -57,7 +55,7 @@ var bufferPool = sync.Pool{New: func() any {
 
 func (b *buffers) free() {
 	b.br.Reset(nil)
-	b.head, b.req, b.body = h1.ResponseHead{}, h1.RequestHead{}, h1.Body{}
+	b.head, b.req, b.body, b.trace = h1.ResponseHead{}, h1.RequestHead{}, h1.Body{}, nil
 	if cap(b.out) > 16<<10 {
 		b.out = make([]byte, 0, maxJoined)
 	}
@@ -71,7 +69,6 @@ type exchange struct {
 	resp  Response
 	pool  *Pool
 	req   *Request
-	call  *callRecord
 	rec   record
 	ctx   context.Context
 	limit *Timeouts // nothing left to inherit
@@ -96,6 +93,31 @@ type exchange struct {
 
 // Send sends a request on a connection of its origin, waiting for one as the limits
 // demand, and returns the response with its body unread. See [Transport].
+//
+// An [httptrace.ClientTrace] in the context is told of everything that it has a hook
+// for, in the order and with the meaning of [http.Transport]. A session that sends
+// several requests for a call, to follow a redirect or to try again, has each of
+// them told. Of the hooks:
+//
+//   - A dial is told to the trace of the request that started it, also where its
+//     connection then serves another. DNS and Connect hooks are the dialer's to
+//     call, as *[net.Dialer] does.
+//   - WroteHeaderField and WroteHeaders come when the head is complete, just before
+//     it is written; the names are spelled as they are sent.
+//   - An error of Got1xxResponse ends the call with that error. There are no more
+//     than [MaxInformational] such answers even if it takes them all.
+//   - WroteRequest bears an error also where an answer of 300 or more came before
+//     the body was sent, which stops it; not if the server refused a body that
+//     waited for 100 Continue.
+//   - PutIdleConn is called if nothing in request and response speaks against
+//     another request on the connection; its error says why the pool closed it
+//     all the same.
+//
+// Hooks are called with no lock held, so that they may use the session. They run on
+// the goroutine that sends the request or reads the body, those of dialling and of
+// an upload on goroutines of their own, and what they take counts as time of the
+// call. A panic on the former passes to the caller, on the latter it ends the
+// program.
 func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	switch {
 	case req == nil:
@@ -103,11 +125,10 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	case ctx == nil:
 		return nil, buildError(req.Method, req.URL, errNoContext)
 	}
-	x := &exchange{pool: p, req: req, call: req.call, ctx: ctx}
-	if x.call == nil {
-		x.call = &callRecord{began: sock.Now()}
+	x := &exchange{pool: p, req: req, rec: record{call: req.call}, ctx: ctx}
+	if x.rec.call == nil {
+		x.rec.call = &callRecord{began: sock.Now()}
 	}
-	x.rec.began = x.call.began
 	if x.limit = &req.Timeouts; !x.limit.complete() {
 		limit := req.Timeouts.over(defaultTimeouts)
 		x.limit = &limit
@@ -123,8 +144,27 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	if err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
-	// The clock is looked at again where middleware may have taken its time.
-	if x.buf.now = x.rec.began; !x.call.direct || x.call.attempts.Load() > 0 {
+	x.buf.trace = httptrace.ContextClientTrace(ctx)
+	returned := false
+	defer func() {
+		if !returned {
+			x.abandon()
+		}
+	}()
+	resp, err := x.perform(p.keyOf(req, via), &plan)
+	returned = true
+	return resp, err
+}
+
+// perform sends the request on a connection, and on another one if the first was
+// closed by the peer for being idle.
+func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
+	p, ctx, req := x.pool, x.ctx, x.req
+	if x.buf.trace != nil {
+		x.tellGetConn(key)
+	}
+	// The clock is looked at again where what is the user's may have taken its time.
+	if x.buf.now = x.rec.call.began; !x.rec.call.direct || x.rec.call.attempts.Load() > 0 || x.buf.trace != nil {
 		x.buf.now = sock.Now()
 	}
 	again := req.Body == nil || req.Body.Replayable()
@@ -134,7 +174,6 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 		Strict:  !again || !idempotent(req.Method),
 		Now:     sock.Time(x.buf.now),
 	}
-	key := p.keyOf(req, via)
 	e, got, err := p.acquire(ctx, key, want)
 	for {
 		if err != nil {
@@ -143,7 +182,7 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 			return nil, x.failAcquire(key, got, err)
 		}
 		x.note(e, got)
-		failure := x.run(e, &plan)
+		failure := x.run(got, plan)
 		if failure == nil {
 			return &x.resp, nil
 		}
@@ -157,6 +196,10 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 		}
 		x.letGo(false)
 		p.replays.Add(1)
+		if x.buf.trace != nil {
+			x.tellGetConn(key)
+		}
+		x.entry = nil // Replace ends its loan
 		e, got, err = p.conns.Replace(ctx, e, connpool.ReasonReplaced, want)
 		if err == nil {
 			got.Reused = false
@@ -186,8 +229,8 @@ func (x *exchange) conn() *conn { return x.entry.Conn }
 // note writes down how the connection was come by.
 func (x *exchange) note(e *entry, got connpool.Got) {
 	x.entry, x.began = e, false
-	x.call.live.Store(x)
-	x.rec.attempt = x.call.attempts.Add(1)
+	x.rec.call.live.Store(x)
+	x.rec.attempt = x.rec.call.attempts.Add(1)
 	if x.rec.attempt > 1 || got.Waited+got.Dialing > 0 {
 		x.buf.now = sock.Now()
 	}
@@ -196,20 +239,16 @@ func (x *exchange) note(e *entry, got connpool.Got) {
 }
 
 // run sends the request on a connection and reads the head of the answer. On
-// failure the connection is still the exchange's, but not after a panic of what
-// the request brought along.
-func (x *exchange) run(e *entry, p *plan) *failure {
-	returned := false
-	defer func() {
-		if !returned {
-			x.abandon()
-		}
-	}()
-	c := e.Conn
+// failure the connection is still the exchange's.
+func (x *exchange) run(got connpool.Got, p *plan) *failure {
+	c := x.conn()
 	x.loan = c.sock.Begin()
 	x.stop = nil
 	if x.ctx.Done() != nil {
 		x.stop = context.AfterFunc(x.ctx, c.cancel)
+	}
+	if x.buf.trace != nil {
+		x.tellGotConn(got)
 	}
 	x.buf.br.Reset((*wire)(x))
 	f := x.send(p)
@@ -219,7 +258,6 @@ func (x *exchange) run(e *entry, p *plan) *failure {
 	if f == nil {
 		x.respond()
 	}
-	returned = true
 	return f
 }
 
@@ -237,6 +275,10 @@ func (x *exchange) send(p *plan) *failure {
 		return nil
 	}
 	data := p.data
+	if t := x.buf.trace; t != nil {
+		tellHead(t, x.buf.out)
+		x.buf.now = sock.Now()
+	}
 	// These few bytes are one wait for the peer.
 	c.sock.WriteBy(deadline(x.buf.now, x.limit.Write))
 	out := x.buf.out
@@ -249,12 +291,17 @@ func (x *exchange) send(p *plan) *failure {
 		_, err = c.rw.Write(data)
 	}
 	if err != nil {
+		tellWritten(x.buf.trace, x.ctx, err)
 		return x.writeFailed(err)
 	}
 	if len(out)+len(data) > maxJoined {
 		x.buf.now = sock.Now() // it may have waited for the peer
 	}
 	x.rec.written = x.buf.now
+	if t := x.buf.trace; t != nil {
+		tellWritten(t, x.ctx, nil)
+		x.buf.now = sock.Now()
+	}
 	c.sock.ReadBy(deadline(x.buf.now, x.limit.Response))
 	return nil
 }
@@ -322,11 +369,20 @@ func (x *exchange) parseHead() error {
 
 // on1xx gives what is told of interim answers; nil if nobody wants to know.
 func (x *exchange) on1xx() func(int, http.Header) error {
-	tell, up := x.req.OnInformational, x.up
-	if tell == nil && (up == nil || up.gate == nil) {
+	tell, up, t := x.req.OnInformational, x.up, x.buf.trace
+	waits := up != nil && up.gate != nil
+	if tell == nil && !waits && t == nil {
 		return nil
 	}
+	continued := false
 	return func(status int, header http.Header) error {
+		if t != nil {
+			first := status == http.StatusContinue && waits && !continued
+			continued = continued || first
+			if err := tell1xx(t, first, status, header); err != nil {
+				return err
+			}
+		}
 		if status == http.StatusContinue && up != nil {
 			up.open()
 		}
@@ -345,8 +401,12 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.rec.first = sock.Now() // a head that does not come in one piece
 	}
 	n, err := w.entry.Conn.rw.Read(p)
-	if n > 0 {
+	if n > 0 && !w.began {
 		w.began = true
+		if t := w.buf.trace; t != nil && t.GotFirstResponseByte != nil {
+			w.rec.first = sock.Now()
+			t.GotFirstResponseByte()
+		}
 	}
 	w.reread = true
 	return n, err
@@ -375,11 +435,13 @@ func (x *exchange) respond() {
 	if h.Framing == h1.NoBody || h.Framing == h1.LengthBody && h.ContentLength == 0 {
 		r.Body = http.NoBody
 		x.rec.ended = x.rec.answered
-		x.end(0)
+		if tell := x.end(0); tell != nil {
+			tell()
+		}
 		return
 	}
 	r.Body = x
-	if !x.call.full || !x.call.direct {
+	if !x.rec.call.full || !x.rec.call.direct {
 		x.watch()
 	}
 }
@@ -399,139 +461,4 @@ func (x *exchange) watch() {
 		p.conns.Discard(e, connpool.ReasonError)
 	}, struct{}{})
 	x.cleanup = &cleanup
-}
-
-// Read reads the body.
-func (x *exchange) Read(p []byte) (int, error) {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.ended {
-		return 0, x.lastError()
-	}
-	if len(p) == 0 {
-		return 0, nil
-	}
-	n, err := x.buf.body.Read(p)
-	if err == nil {
-		return n, nil
-	}
-	if err == io.EOF {
-		x.resp.Trailer = x.buf.body.Trailer()
-		x.rec.ended = x.rec.answered
-		if x.reread {
-			x.rec.ended = sock.Now()
-		}
-		x.err = io.EOF
-		x.end(0)
-		return n, io.EOF
-	}
-	if x.closing.Load() {
-		x.err = errBodyClosed
-	} else {
-		x.err = x.failRead(err)
-	}
-	x.end(connpool.ReasonError)
-	return n, x.lastError()
-}
-
-// lastError is what reads get from now on.
-func (x *exchange) lastError() error {
-	if x.err == errBodyClosed {
-		return x.resp.closedError()
-	}
-	return x.err
-}
-
-// Close ends the exchange: see [Response.Close]. It may be called during a Read,
-// which it ends.
-func (x *exchange) Close() error {
-	first := !x.closing.Swap(true)
-	if !x.mu.TryLock() {
-		if first {
-			x.interrupt()
-		}
-		x.mu.Lock()
-	}
-	defer x.mu.Unlock()
-	if x.ended {
-		if x.err == io.EOF {
-			x.err = errBodyClosed
-		}
-		return nil
-	}
-	reason := connpool.ReasonNotReusable
-	x.conn().sock.ReadBy(sock.Now() + drainWait)
-	if done, err := x.buf.body.Drain(maxDrain); err == nil && done {
-		reason = 0
-	}
-	x.err = errBodyClosed
-	x.end(reason)
-	return nil
-}
-
-// abandon ends the exchange of a call that will not return.
-func (x *exchange) abandon() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if !x.ended {
-		x.err = errBodyClosed
-		x.end(connpool.ReasonError)
-	}
-}
-
-// interrupt lets a read that waits return. The loan tells a connection that has
-// meanwhile gone to another exchange.
-func (x *exchange) interrupt() { x.entry.Conn.sock.Interrupt(x.loan, sock.ErrInterrupted) }
-
-// letGo ends everything that goes on for the exchange except its loan of the
-// connection, and reports whether the connection is untouched. complete says that
-// the response has come to its end.
-func (x *exchange) letGo(complete bool) (clean bool) {
-	clean = x.stop == nil || x.stop()
-	x.stop = nil
-	if x.up != nil && !x.up.finish(complete) {
-		clean = false
-		x.interrupt()
-	}
-	return x.conn().sock.End(x.loan) && clean
-}
-
-// end gives the connection back, for reason 0 to be used again if nothing speaks
-// against it. It is called once, with mu held or before anybody else can know x.
-func (x *exchange) end(reason connpool.Reason) {
-	x.ended = true
-	if x.cleanup != nil {
-		x.cleanup.Stop()
-	}
-	clean := x.letGo(reason == 0)
-	head := &x.buf.head
-	surplus := x.buf.br.Buffered() > 0
-	hint := head.IdleTimeout
-	keep := reason == 0 && clean && head.KeepAlive && !x.closes && !surplus
-	e, b := x.entry, x.buf
-	x.buf = nil
-	b.free()
-	switch {
-	case keep:
-		if hint > 0 {
-			e.LimitIdle(idleLimit(hint))
-		}
-		freed := x.rec.ended
-		if freed == 0 || !x.call.full || !x.call.direct {
-			freed = sock.Now() // the caller may have kept the response for a while
-		}
-		x.pool.conns.ReleaseAt(e, sock.Time(freed))
-	case reason == 0 && surplus:
-		x.pool.conns.Discard(e, connpool.ReasonUnexpected)
-	case reason == 0:
-		x.pool.conns.Discard(e, connpool.ReasonNotReusable)
-	default:
-		x.pool.conns.Discard(e, reason)
-	}
-}
-
-// idleLimit is how long a connection may be idle whose server says that it waits
-// for hint: less, so that a request does not meet a server about to close.
-func idleLimit(hint time.Duration) time.Duration {
-	return max(hint-min(hint/4, time.Second), time.Millisecond)
 }

@@ -26,12 +26,12 @@ func (r *callRecord) since() time.Duration { return sock.Now() - r.began }
 // record is what is known of one exchange. What is told about it, its timing and its
 // errors, is read from here.
 type record struct {
+	call    *callRecord
 	attempt int32 // of the call
 	reused  bool  // the connection had served before
 	facts   *connFacts
 
 	// Moments as package sock counts them; zero for what was not reached.
-	began    time.Duration // of the call
 	waited   time.Duration // a connection was there
 	written  time.Duration // the request was written
 	first    time.Duration // a part of the head had come and the rest was waited for
@@ -40,7 +40,7 @@ type record struct {
 }
 
 // since is how long the call has lasted.
-func (r *record) since() time.Duration { return sock.Now() - r.began }
+func (r *record) since() time.Duration { return r.call.since() }
 
 // Timing tells how long the parts of a call took, and on what connection. A part
 // that did not take place, such as the handshake on a reused connection, is zero; so
@@ -95,7 +95,7 @@ func (r *record) timing() Timing {
 	first := cmp.Or(r.first, r.answered)
 	return Timing{
 		Start:      time.Now().Add(-r.since()),
-		Pool:       between(d.DNS+d.Connect+d.TLS, r.waited-r.began),
+		Pool:       between(d.DNS+d.Connect+d.TLS, r.waited-r.call.began),
 		DNS:        d.DNS,
 		Connect:    d.Connect,
 		TLS:        d.TLS,
@@ -103,7 +103,7 @@ func (r *record) timing() Timing {
 		FirstByte:  between(written, first),
 		Response:   between(written, r.answered),
 		Read:       between(r.answered, ended),
-		Total:      between(r.began, ended),
+		Total:      between(r.call.began, ended),
 		Reused:     r.reused,
 		Attempt:    int(r.attempt),
 		RemoteAddr: facts.remote,

@@ -2,9 +2,11 @@ package parley
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"time"
@@ -21,7 +23,8 @@ var pieces = sync.Pool{New: func() any {
 	return &b
 }}
 
-// sourceError is a failure of the request's body, not of the connection.
+// sourceError is a failure of what the caller brought along, such as the request's
+// body, not of the connection.
 type sourceError struct{ err error }
 
 func (e *sourceError) Error() string { return e.err.Error() }
@@ -43,6 +46,8 @@ type upload struct {
 	trailers []Trailer
 	response time.Duration // limit for the answer, from the end of the request
 	expect   time.Duration // how long to wait at the gate
+	trace    *httptrace.ClientTrace
+	ctx      context.Context // of the exchange
 
 	done chan struct{} // closed when the goroutine has ended
 	gate chan struct{} // closed when the body may go; nil: at once
@@ -62,7 +67,7 @@ func (x *exchange) startUpload(p *plan) (*upload, error) {
 	u := &upload{
 		conn: x.conn(), loan: x.loan, head: bytes.Clone(x.buf.out), size: p.size,
 		trailers: x.req.Trailers, response: x.limit.Response, quit: make(chan struct{}),
-		done: make(chan struct{}),
+		done: make(chan struct{}), trace: x.buf.trace, ctx: x.ctx,
 	}
 	switch {
 	case p.data != nil && p.size >= 0:
@@ -97,6 +102,7 @@ func (u *upload) run() {
 	var err error = &sourceError{errors.New("reading the request body ended its goroutine")}
 	defer func() { u.settle(err) }()
 	err = u.write()
+	u.tellWritten(err)
 }
 
 // settle makes known how the upload ended.
@@ -124,6 +130,9 @@ func (u *upload) limitHeadLocked(limit time.Duration) {
 
 // write sends head and body.
 func (u *upload) write() error {
+	if u.trace != nil {
+		tellHead(u.trace, u.head)
+	}
 	if _, err := u.conn.rw.Write(u.head); err != nil {
 		return err
 	}
@@ -144,6 +153,9 @@ func (u *upload) write() error {
 func (u *upload) waitAtGate() error {
 	if u.gate == nil {
 		return nil
+	}
+	if u.trace != nil && u.trace.Wait100Continue != nil {
+		u.trace.Wait100Continue()
 	}
 	var late <-chan time.Time
 	if u.expect > 0 {

@@ -7,8 +7,11 @@ import "time"
 // be seen, because nobody borrows the connection any more, it is a panic.
 func (p *Pool[K, C]) Release(e *Entry[K, C]) { p.end(e, 0, "released", p.now()) }
 
-// ReleaseAt is Release for callers that have just read the time: see Want.Now.
-func (p *Pool[K, C]) ReleaseAt(e *Entry[K, C], now time.Time) { p.end(e, 0, "released", p.at(now)) }
+// ReleaseAt is Release for callers that have just read the time: see Want.Now. It gives the reason for which the
+// connection was closed, 0 if it was not.
+func (p *Pool[K, C]) ReleaseAt(e *Entry[K, C], now time.Time) Reason {
+	return p.end(e, 0, "released", p.at(now))
+}
 
 // Discard ends a loan after which the connection must not be lent again: it is closed for the reason why when its
 // last borrower has ended. The first reason given counts; 0 is ReasonError. It panics as Release does.
@@ -19,16 +22,20 @@ func (p *Pool[K, C]) Discard(e *Entry[K, C], why Reason) {
 	p.end(e, why, "discarded", p.now())
 }
 
-func (p *Pool[K, C]) end(e *Entry[K, C], why Reason, verb string, now instant) {
+func (p *Pool[K, C]) end(e *Entry[K, C], why Reason, verb string, now instant) (closed Reason) {
 	o := e.origin
 	var wk work[K, C]
 	o.mu.Lock()
 	o.mustBeLent(e, verb)
 	o.endLoanLocked(e, why, now, &wk)
+	if e.state == stateClosing {
+		closed = e.why
+	}
 	o.mu.Unlock()
 	if wk.any() {
 		p.finish(&wk)
 	}
+	return closed
 }
 
 // mustBeLent panics, with the lock of o let go, if nobody borrows e.

@@ -42,7 +42,7 @@ func TCP(ctx context.Context, d Dialer, address string, t *Times) (net.Conn, err
 }
 
 // TLS performs the handshake as a client over nc for the server named host,
-// unless cfg names another. On failure nc is closed.
+// unless cfg names another. On failure nc is closed. A trace in the context is told.
 func TLS(ctx context.Context, nc net.Conn, cfg *tls.Config, host string, t *Times) (*tls.Conn, error) {
 	start := time.Now()
 	if cfg.ServerName == "" {
@@ -50,11 +50,35 @@ func TLS(ctx context.Context, nc net.Conn, cfg *tls.Config, host string, t *Time
 		cfg.ServerName = host
 	}
 	tc := tls.Client(nc, cfg)
-	err := tc.HandshakeContext(ctx)
-	t.TLS = time.Since(start)
+	returned := false
+	defer func() {
+		if !returned { // a hook ended the goroutine
+			nc.Close()
+		}
+	}()
+	err := handshake(ctx, tc, start, t)
+	returned = true
 	if err != nil {
 		nc.Close()
 		return nil, err
 	}
 	return tc, nil
+}
+
+// handshake times the handshake, and tells the trace of the context.
+func handshake(ctx context.Context, tc *tls.Conn, start time.Time, t *Times) error {
+	trace := httptrace.ContextClientTrace(ctx)
+	if trace != nil && trace.TLSHandshakeStart != nil {
+		trace.TLSHandshakeStart()
+	}
+	err := tc.HandshakeContext(ctx)
+	t.TLS = time.Since(start)
+	if trace != nil && trace.TLSHandshakeDone != nil {
+		state := tls.ConnectionState{}
+		if err == nil {
+			state = tc.ConnectionState()
+		}
+		trace.TLSHandshakeDone(state, err)
+	}
+	return err
 }
