@@ -115,11 +115,7 @@ func (c *Client) prepare(parent *Client) error {
 		c.proxy = c.cfg.env.proxy
 	}
 	if !c.cfg.jarSet {
-		jar, err := newJar()
-		if err != nil {
-			return err
-		}
-		c.cfg.jar, c.cfg.jarSet = jar, true
+		c.cfg.jar, c.cfg.jarSet = NewJar(), true
 	}
 	return c.prepareStack(parent)
 }
@@ -223,7 +219,7 @@ func (c *Client) prepareStack(parent *Client) error {
 		c.pool, c.owns, c.network = pool, true, pool
 	}
 	c.shares = len(c.cfg.middleware) == 0 && len(c.cfg.network) == 0 && c.pool != nil
-	_, ours := c.cfg.jar.(*lazyJar)
+	_, ours := c.cfg.jar.(*Jar)
 	c.direct = c.shares && (c.cfg.jar == nil || ours)
 	t := c.network
 	if c.pool == nil {
@@ -233,7 +229,9 @@ func (c *Client) prepareStack(parent *Client) error {
 		t = completeLayer{chain(t, c.cfg.network)}
 	}
 	if c.cfg.jar != nil {
-		t = cookieLayer{t, c.cfg.jar, c.cfg.removedCookie, slices.Contains(c.cfg.removed, "Cookie")}
+		layer := newCookieLayer(t, c.cfg.jar)
+		layer.without, layer.none = c.cfg.removedCookie, slices.Contains(c.cfg.removed, "Cookie")
+		t = layer
 	}
 	t = authLayer{decodeLayer{t}}
 	t = redirectLayer{hopLayer{readLayer{t}}}
@@ -498,7 +496,8 @@ func (c *Client) Header() http.Header { return c.own.block.header.Clone() }
 // Timeouts gives the timeouts that apply where a request does not say otherwise.
 func (c *Client) Timeouts() Timeouts { return c.timeouts }
 
-// Jar gives the live cookie jar, nil if there is none.
+// Jar gives the live cookie jar, nil if there is none: a *[Jar] unless [WithJar] gave
+// another.
 func (c *Client) Jar() http.CookieJar { return c.cfg.jar }
 
 // Pool gives the session's pool, nil if it sends through a transport of another

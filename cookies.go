@@ -3,99 +3,151 @@ package parley
 import (
 	"context"
 	"net/http"
-	"net/http/cookiejar"
-	"net/url"
 	"slices"
 	"strings"
-	"sync/atomic"
 
-	"golang.org/x/net/publicsuffix"
+	"github.com/seed-0474a412/parley/internal/cookies"
 )
 
-// newJar gives the jar of a session that was given none: RFC 6265 with the public
-// suffix list.
-func newJar() (http.CookieJar, error) {
-	jar, err := cookiejar.New(&cookiejar.Options{PublicSuffixList: publicsuffix.List})
-	if err != nil {
-		return nil, err
-	}
-	return &lazyJar{jar: jar}, nil
-}
-
-// lazyJar spares the lookup until a first cookie has been stored.
-type lazyJar struct {
-	jar  http.CookieJar
-	some atomic.Bool
-}
-
-func (j *lazyJar) SetCookies(u *url.URL, cookies []*http.Cookie) {
-	if len(cookies) > 0 {
-		j.jar.SetCookies(u, cookies)
-		j.some.Store(true)
+// Cookies is the middleware that sends a jar's cookies and stores those of every
+// answer, as a session does with its own jar. Cookies that the request has already stay,
+// and of the same name win. A nil jar keeps no cookies.
+func Cookies(jar http.CookieJar) Middleware {
+	return func(next Transport) Transport {
+		if isNilJar(jar) {
+			return next
+		}
+		return newCookieLayer(next, jar)
 	}
 }
 
-func (j *lazyJar) Cookies(u *url.URL) []*http.Cookie {
-	if !j.some.Load() {
-		return nil
-	}
-	return j.jar.Cookies(u)
+// isNilJar also tells a nil *Jar, which an interface hides.
+func isNilJar(jar http.CookieJar) bool {
+	own, ok := jar.(*Jar)
+	return jar == nil || ok && own == nil
 }
 
 // cookieLayer sends the jar's cookies and stores those of every answer.
 type cookieLayer struct {
 	next    Transport
-	jar     http.CookieJar
-	without []string // names that the session does not send
-	none    bool     // it sends none
+	own     *Jar           // the jar if it is parley's
+	other   http.CookieJar // the jar if it is not
+	without []string       // names that the session does not send
+	none    bool           // it sends none
+}
+
+func newCookieLayer(next Transport, jar http.CookieJar) cookieLayer {
+	if own, ok := jar.(*Jar); ok {
+		return cookieLayer{next: next, own: own}
+	}
+	return cookieLayer{next: next, other: jar}
 }
 
 func (l cookieLayer) Send(ctx context.Context, req *Request) (*Response, error) {
-	if cookies := l.jar.Cookies(req.URL); len(cookies) > 0 && !l.none {
-		req = l.withCookies(req, cookies)
+	if !l.none {
+		req = l.addTo(req)
 	}
 	resp, err := l.next.Send(ctx, req)
-	if err != nil {
+	if err != nil || resp == nil {
 		return nil, err
 	}
-	if lines := resp.Header["Set-Cookie"]; len(lines) > 0 {
+	switch lines := resp.Header["Set-Cookie"]; {
+	case len(lines) == 0:
+	case l.own != nil:
+		l.own.receive(req.URL, lines)
+	default:
 		// Header values are slices of the whole head: a jar that keeps a cookie
 		// must not keep that.
-		own := make([]string, len(lines))
+		kept := make([]string, len(lines))
 		for i, line := range lines {
-			own[i] = strings.Clone(line)
+			kept[i] = strings.Clone(line)
 		}
-		l.jar.SetCookies(req.URL, (&http.Response{Header: http.Header{"Set-Cookie": own}}).Cookies())
+		l.other.SetCookies(req.URL, (&http.Response{Header: http.Header{"Set-Cookie": kept}}).Cookies())
 	}
 	return resp, nil
 }
 
-// withCookies joins the jar's cookies to those that the request has; of the same
-// name the request's own is sent.
-func (l cookieLayer) withCookies(req *Request, cookies []*http.Cookie) *Request {
-	omitted := req.omitted()
-	if slices.Contains(omitted.headers, "Cookie") {
-		return req
+// addTo gives the request with the jar's cookies, or as it is where there are none.
+// The URL says which, whatever the Host header says.
+func (l cookieLayer) addTo(req *Request) *Request {
+	var few [16]cookies.Pair
+	pairs := few[:0]
+	switch {
+	case l.other != nil:
+		pairs = l.ofOther(pairs, req)
+	case !l.own.isEmpty():
+		pairs = l.own.match(pairs, req.URL, l.query(req))
 	}
-	leftOut := slices.Concat(cookieNames(req.Header["Cookie"]), omitted.cookies, l.without)
-	add := make([]Param, 0, len(cookies))
-	for _, c := range cookies {
-		if !slices.Contains(leftOut, c.Name) {
-			value := c.Value
-			if c.Quoted {
-				value = `"` + value + `"`
-			}
-			add = append(add, Param{Key: c.Name, Value: value})
-		}
-	}
-	if len(add) == 0 {
+	if len(pairs) == 0 || slices.Contains(req.omitted().headers, "Cookie") {
 		return req
 	}
 	changed := *req
-	changed.Header = req.Header.Clone()
+	changed.Header = cloneHeader(req.Header)
+	changed.Header["Cookie"] = []string{joinCookies(pairs, req.Header["Cookie"])}
 	changed.block = nil
-	changed.addCookies(add)
 	return &changed
+}
+
+// query leaves out what the request has itself, and what it does not want.
+func (l cookieLayer) query(req *Request) cookies.Query {
+	q := cookies.Query{Skip: [][]string{l.without, req.omitted().cookies}}
+	if lines := req.Header["Cookie"]; len(lines) > 0 {
+		q.Skip = append(q.Skip, cookieNames(lines))
+		for _, line := range lines {
+			q.Used += len(line) + len("; ")
+		}
+	}
+	return q
+}
+
+// ofOther asks a jar that is not parley's.
+func (l cookieLayer) ofOther(pairs []cookies.Pair, req *Request) []cookies.Pair {
+	list := l.other.Cookies(req.URL)
+	if len(list) == 0 {
+		return nil
+	}
+	q := l.query(req)
+	for _, c := range list {
+		if c == nil || slices.ContainsFunc(q.Skip, func(names []string) bool { return slices.Contains(names, c.Name) }) {
+			continue
+		}
+		value := c.Value
+		if c.Quoted {
+			value = `"` + value + `"`
+		}
+		pairs = append(pairs, cookies.Pair{Name: c.Name, Value: value})
+	}
+	return pairs
+}
+
+// joinCookies writes the jar's cookies and then the request's own (RFC 6265bis,
+// section 5.8.3).
+func joinCookies(pairs []cookies.Pair, own []string) string {
+	size := 0
+	for _, p := range pairs {
+		size += p.Size()
+	}
+	for _, line := range own {
+		size += len(line) + len("; ")
+	}
+	var b strings.Builder
+	b.Grow(size)
+	for _, p := range pairs {
+		p.Append(&b)
+	}
+	for _, line := range own {
+		if line != "" {
+			b.WriteString("; ")
+			b.WriteString(line)
+		}
+	}
+	return b.String()
+}
+
+// isEmpty reports, for the price of two loads, that there is nothing to send.
+func (j *Jar) isEmpty() bool {
+	core := j.core.Load()
+	return core == nil || core.store.Empty()
 }
 
 func cookieNames(lines []string) []string {

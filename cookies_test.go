@@ -112,11 +112,11 @@ func TestCookies_ofOptionsJoinTheJarsWithoutBeingStored(t *testing.T) {
 	s := wiretest.Serve(t, wiretest.Answer(cookieEcho))
 	c := sessionTo(t, s, parley.WithCookie("own", "session"))
 	textOf(t, c, "200?jar=1")
-	require.Equal(t, "own=session; jar=1", textOf(t, c, "x"))
-	require.Equal(t, "own=request; more=2; jar=1", textOf(t, c, "x", parley.WithCookie("own", "request"), parley.WithCookie("more", "2")))
+	require.Equal(t, "jar=1; own=session", textOf(t, c, "x"))
+	require.Equal(t, "jar=1; own=request; more=2", textOf(t, c, "x", parley.WithCookie("own", "request"), parley.WithCookie("more", "2")))
 	require.Equal(t, "own=session; jar=mine", textOf(t, c, "x", parley.WithCookie("jar", "mine")), "the request's own of a name is sent")
-	require.Equal(t, "raw=1; own=session; jar=1", textOf(t, c, "x", parley.WithHeader("Cookie", "raw=1")))
-	require.Equal(t, "own=session; jar=1", textOf(t, c, "x"), "nothing is left of all that")
+	require.Equal(t, "jar=1; raw=1; own=session", textOf(t, c, "x", parley.WithHeader("Cookie", "raw=1")))
+	require.Equal(t, "jar=1; own=session", textOf(t, c, "x"), "nothing is left of all that")
 	require.Len(t, c.Jar().Cookies(c.BaseURL()), 1)
 }
 
@@ -126,18 +126,18 @@ func TestCookies_canBeLeftOut(t *testing.T) {
 	c := sessionTo(t, s, parley.WithCookie("own", "1"))
 	textOf(t, c, "200?jar=1")
 	textOf(t, c, "200?also=1")
-	const all = "own=1; jar=1; also=1"
+	const all = "jar=1; also=1; own=1"
 	for name, test := range map[string]struct {
 		opts []parley.Option
 		want string
 	}{
 		"of an option":             {[]parley.Option{parley.WithoutCookie("own")}, "jar=1; also=1"},
-		"of the jar":               {[]parley.Option{parley.WithoutCookie("jar")}, "own=1; also=1"},
+		"of the jar":               {[]parley.Option{parley.WithoutCookie("jar")}, "also=1; own=1"},
 		"several":                  {[]parley.Option{parley.WithoutCookie("jar"), parley.WithoutCookie("own"), parley.WithoutCookie("no")}, "also=1"},
 		"all":                      {[]parley.Option{parley.WithoutHeader("cookie")}, ""},
 		"all before":               {[]parley.Option{parley.WithCookie("b", "1"), parley.WithoutHeader("Cookie"), parley.WithCookie("c", "1")}, "c=1"},
-		"and given again":          {[]parley.Option{parley.WithoutCookie("own"), parley.WithCookie("own", "2")}, "own=2; jar=1; also=1"},
-		"given and left out again": {[]parley.Option{parley.WithCookie("jar", "2"), parley.WithoutCookie("jar")}, "own=1; also=1"},
+		"and given again":          {[]parley.Option{parley.WithoutCookie("own"), parley.WithCookie("own", "2")}, "jar=1; also=1; own=2"},
+		"given and left out again": {[]parley.Option{parley.WithCookie("jar", "2"), parley.WithoutCookie("jar")}, "also=1; own=1"},
 	} {
 		opt := parley.WithOptions(test.opts...)
 		require.Equal(t, test.want, textOf(t, c, "x", opt), name)
@@ -154,5 +154,5 @@ func TestCookies_canBeLeftOut(t *testing.T) {
 	}
 	d := derive(t, c, parley.WithoutHeader("Cookie"))
 	textOf(t, d, "200?new=1")
-	require.Equal(t, all+"; new=1", textOf(t, c, "x"), "a session that sends none keeps them all the same")
+	require.Equal(t, "jar=1; also=1; new=1; own=1", textOf(t, c, "x"), "a session that sends none keeps them all the same")
 }

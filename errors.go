@@ -49,6 +49,7 @@ func (k *kind) Is(target error) bool {
 //	ErrProxy, ErrTLS, ErrUnsupportedProtocol, ErrInvalidURL, ErrTooManyRedirects,
 //	ErrInsecureRedirect, ErrRedirectRefused, ErrBodyNotRewindable, ErrDecoding,
 //	ErrBodyTooLarge, ErrAuth, ErrClientClosed
+//	ErrInvalidCookie, ErrNoCookie, ErrAmbiguousCookie, ErrCookieFile: see Jar
 //
 // A cancelled context matches [context.Canceled], a context's own deadline
 // [context.DeadlineExceeded] beside ErrTotalTimeout. The errors of net, tls and
@@ -85,6 +86,11 @@ var (
 	ErrBodyTooLarge        error = &kind{text: "body too large"}
 	ErrAuth                error = &kind{text: "authentication failed"}
 	ErrClientClosed        error = &kind{text: "client is closed"}
+
+	ErrInvalidCookie   error = &kind{text: "invalid cookie"}
+	ErrNoCookie        error = &kind{text: "no such cookie"}
+	ErrAmbiguousCookie error = &kind{text: "several such cookies"}
+	ErrCookieFile      error = &kind{text: "damaged cookie file"}
 )
 
 // errInvalidOption is wrapped by every error about an option's value.

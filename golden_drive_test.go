@@ -12,6 +12,7 @@ import (
 	"maps"
 	"math"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -46,7 +47,7 @@ var goldenKinds = map[string]error{
 func driveGolden(t *testing.T, c *golden.Case, lab *golden.Lab, authority *golden.Authority) golden.Outcome {
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second) // no case takes so long: it would be stuck
 	defer cancel()
-	client, err := parley.New(goldenClient(c, lab, authority)...)
+	client, err := parley.New(goldenClient(t, c, lab, authority)...)
 	if err != nil {
 		reply := golden.Reply{Failure: goldenFailure(err)}
 		return golden.Outcome{Replies: slices.Repeat([]golden.Reply{reply}, len(c.Calls))}
@@ -64,8 +65,8 @@ func driveGolden(t *testing.T, c *golden.Case, lab *golden.Lab, authority *golde
 }
 
 // goldenClient gives the options of the session.
-func goldenClient(c *golden.Case, lab *golden.Lab, authority *golden.Authority) []parley.ClientOption {
-	opts := []parley.ClientOption{parley.WithDialer(lab)}
+func goldenClient(t *testing.T, c *golden.Case, lab *golden.Lab, authority *golden.Authority) []parley.ClientOption {
+	opts := append([]parley.ClientOption{parley.WithDialer(lab)}, goldenJar(t, c)...)
 	if c.Client.Verify != "system" {
 		opts = append(opts, parley.WithTLSConfig(&tls.Config{RootCAs: authority.Pool()}))
 	}
@@ -99,7 +100,7 @@ func goldenCall(ctx context.Context, t *testing.T, c *golden.Case, call golden.C
 		url += sep + call.Params.Text
 	}
 	var opts []parley.RequestOption
-	for _, o := range slices.Concat(goldenHeaders(call.Headers), goldenParams(call.Params), goldenTimeout(call.Timeout)) {
+	for _, o := range slices.Concat(goldenHeaders(call.Headers), goldenParams(call.Params), goldenTimeout(call.Timeout), goldenCookies(call.Cookies)) {
 		opts = append(opts, o)
 	}
 	if call.Auth != nil {
@@ -198,6 +199,35 @@ func goldenHeaders(fields golden.Fields) []parley.Option {
 		opts = append(opts, parley.WithoutHeader(f.Name))
 	}
 	return opts
+}
+
+// goldenCookies sets cookies for whatever host the request goes to.
+func goldenCookies(given golden.Cookies) []parley.Option {
+	var opts []parley.Option
+	for _, f := range given.Fields {
+		if value, ok := f.Value.(string); ok {
+			opts = append(opts, parley.WithCookie(f.Name, value))
+			continue
+		}
+		opts = append(opts, parley.WithoutCookie(f.Name))
+	}
+	return opts
+}
+
+// goldenJar gives the cookies of the session. Those that are for a domain are in its
+// jar before the first call.
+func goldenJar(t *testing.T, c *golden.Case) []parley.ClientOption {
+	var opts []parley.ClientOption
+	for _, o := range goldenCookies(c.Client.Cookies) {
+		opts = append(opts, o)
+	}
+	jar := parley.NewJar()
+	for _, k := range c.Client.Cookies.Placed {
+		host := strings.TrimPrefix(k.Domain, ".")
+		set := &http.Cookie{Name: k.Name, Value: k.Value, Domain: k.Domain, Path: cmp.Or(k.Path, "/")}
+		require.NoError(t, jar.Set(&url.URL{Scheme: "http", Host: host}, set))
+	}
+	return append(opts, parley.WithJar(jar))
 }
 
 // goldenParams sets query parameters. A null means that there is none, not even

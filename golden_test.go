@@ -28,7 +28,6 @@ var pendingGolden = []struct {
 	feature string
 	needs   func(*golden.Case) bool
 }{
-	{"cookies", func(c *golden.Case) bool { return c.Topic == "cookies" || c.GivesCookies() }},
 	{"charset", func(c *golden.Case) bool { return c.Topic == "charset" }},
 	{"links", func(c *golden.Case) bool { return c.Topic == "links" }},
 	{"multipart", func(c *golden.Case) bool { return c.Sends("files") }},

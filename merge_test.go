@@ -167,7 +167,7 @@ func TestMerge_aRequestIsMergedOnce(t *testing.T) {
 		resp, err := second.Send(t.Context(), req)
 		require.NoError(t, err)
 		require.NoError(t, resp.Close())
-		require.Equal(t, lines("GET /x?a=first HTTP/1.1", host, "Cookie: a=first; jar=of-the-second", "X-A: first"),
+		require.Equal(t, lines("GET /x?a=first HTTP/1.1", host, "Cookie: jar=of-the-second; a=first", "X-A: first"),
 			strings.TrimPrefix(s.Text(), before), "nothing of the second session but its jar")
 		require.Nil(t, resp.Request.Attribute("key"))
 	}

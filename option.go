@@ -481,17 +481,25 @@ func WithTarget(target string) RequestOption {
 	})
 }
 
-// checkCookie refuses what could end the cookie or the header (RFC 6265, section
-// 4.1.1).
+// checkCookie refuses a cookie that cannot be sent.
 func checkCookie(name, value string) error {
+	if err := cookieFault(name, value); err != nil {
+		return because(ErrInvalidHeader, err)
+	}
+	return nil
+}
+
+// cookieFault says what could end the cookie or the header (RFC 6265bis, section
+// 4.1.1).
+func cookieFault(name, value string) error {
 	bad := func(s, chars string) bool {
 		return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f || strings.ContainsRune(chars, r) })
 	}
 	if name == "" || bad(name, ` ;,="`) {
-		return because(ErrInvalidHeader, errors.New("a cookie's name must be a token"))
+		return errors.New("a cookie's name must be a token")
 	}
 	if bad(value, ";") {
-		return because(ErrInvalidHeader, fmt.Errorf("the value of cookie %q has a semicolon or a control byte", quoteBad(name, 32)))
+		return fmt.Errorf("the value of cookie %q has a semicolon or a control byte", quoteBad(name, 32))
 	}
 	return nil
 }

@@ -44,9 +44,13 @@ func WithPoolLimits(l PoolLimits) ClientOption {
 	})
 }
 
-// WithJar sets the cookie jar; nil means none, so that no cookie is kept.
+// WithJar sets the cookie jar, a [Jar] or any other; nil means none, so that no cookie
+// is kept. Sessions may share one.
 func WithJar(jar http.CookieJar) ClientOption {
 	return clientOption(func(c *clientConfig) error {
+		if isNilJar(jar) {
+			jar = nil
+		}
 		c.jar, c.jarSet = jar, true
 		return nil
 	})

@@ -60,8 +60,17 @@ func (a *headerAuth) Format(s fmt.State, verb rune) { printSafe(s, verb, a.Strin
 // Format names the type for all verbs: there may be secrets in the function.
 func (f AuthFunc) Format(s fmt.State, verb rune) { printSafe(s, verb, f.String()) }
 
-// Format prints nothing of what is in the jar.
-func (j *lazyJar) Format(s fmt.State, verb rune) { printSafe(s, verb, "<Jar>") }
+// Format prints String for all verbs.
+func (j *Jar) Format(s fmt.State, verb rune) { printSafe(s, verb, j.String()) }
+
+// LogValue logs String.
+func (j *Jar) LogValue() slog.Value { return slog.StringValue(j.String()) }
+
+// Format prints String for all verbs.
+func (c StoredCookie) Format(s fmt.State, verb rune) { printSafe(s, verb, c.String()) }
+
+// LogValue logs String.
+func (c StoredCookie) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
 // printSafe writes text as a verb of fmt would write a string, flags for width
 // included, and as it is for verbs that would look into a value.

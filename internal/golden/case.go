@@ -44,7 +44,7 @@ type Client struct {
 	Append       []string        `json:"append"`
 	Headers      Fields          `json:"headers"`
 	Params       Fields          `json:"params"`
-	Cookies      json.RawMessage `json:"cookies"`
+	Cookies      Cookies         `json:"cookies"`
 	Auth         json.RawMessage `json:"auth"`
 	MaxRedirects *int            `json:"max_redirects"`
 	TrustEnv     bool            `json:"trust_env"`
@@ -57,7 +57,7 @@ type Call struct {
 	URL     string
 	Headers Fields
 	Params  Fields
-	Cookies json.RawMessage
+	Cookies Cookies
 	Auth    json.RawMessage
 	Timeout Timeout
 	Follow  *bool         // nil: not said, or the system's own default
@@ -200,7 +200,7 @@ func (c *Call) UnmarshalJSON(data []byte) error {
 		URL     string          `json:"url"`
 		Headers Fields          `json:"headers"`
 		Params  Fields          `json:"params"`
-		Cookies json.RawMessage `json:"cookies"`
+		Cookies Cookies         `json:"cookies"`
 		Auth    json.RawMessage `json:"auth"`
 		Timeout Timeout         `json:"timeout"`
 		Follow  any             `json:"follow"`

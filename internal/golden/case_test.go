@@ -114,7 +114,7 @@ func TestMalformedCasesAreRefused(t *testing.T) {
 
 func TestFeaturesAreToldByTheInput(t *testing.T) {
 	needs := map[string]func(*Case) bool{
-		"redirects": (*Case).Redirects, "auth": (*Case).GivesAuth, "cookies": (*Case).GivesCookies, "proxies": (*Case).UsesProxy,
+		"redirects": (*Case).Redirects, "auth": (*Case).GivesAuth, "proxies": (*Case).UsesProxy,
 	}
 	for name, tt := range map[string]struct {
 		input string
@@ -125,8 +125,6 @@ func TestFeaturesAreToldByTheInput(t *testing.T) {
 		"a Location that is not followed":      {`"request": {"follow": false}, "server": {"*": {"status": 302, "headers": [["Location", "/"]]}}`, nil},
 		"a 302 without Location":               {`"request": {}, "server": {"*": {"status": 302}}`, nil},
 		"credentials of the client":            {`"client": {"auth": ["u", "p"]}, "request": {}`, []string{"auth"}},
-		"a cookie that nothing comes after":    {`"request": {}, "server": {"*": {"status": 200, "headers": [["Set-Cookie", "a=b"]]}}`, nil},
-		"a cookie that comes back":             {`"requests": [{}, {}], "server": {"*": {"status": 200, "headers": [["Set-Cookie", "a=b"]]}}`, []string{"cookies"}},
 		"a proxy that is trusted":              {`"client": {"trust_env": true}, "env": {"HTTPS_PROXY": "http://p.test"}, "request": {}`, []string{"proxies"}},
 		"a proxy in an environment not looked": {`"env": {"https_proxy": "http://p.test"}, "request": {}`, nil},
 	} {

@@ -22,12 +22,6 @@ func (c *Case) GivesAuth() bool {
 		slices.ContainsFunc(c.Calls, func(call Call) bool { return call.Auth != nil })
 }
 
-// GivesCookies reports whether cookies are given, or set by an answer that a later call comes after.
-func (c *Case) GivesCookies() bool {
-	set := len(c.Calls) > 1 && slices.ContainsFunc(c.Answers(), func(a Answer) bool { return len(a.header("Set-Cookie")) > 0 })
-	return set || c.Client.Cookies != nil || slices.ContainsFunc(c.Calls, func(call Call) bool { return call.Cookies != nil })
-}
-
 // UsesProxy reports whether the environment names a proxy that the client is to use.
 func (c *Case) UsesProxy() bool {
 	for name := range c.Env {
