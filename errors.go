@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"os"
 	"strconv"
@@ -85,6 +84,7 @@ var (
 	ErrDecoding            error = &kind{text: "cannot decode the body"}
 	ErrBodyTooLarge        error = &kind{text: "body too large"}
 	ErrAuth                error = &kind{text: "authentication failed"}
+	ErrPageLoop            error = &kind{text: "pages lead back to one that was read"}
 	ErrClientClosed        error = &kind{text: "client is closed"}
 
 	ErrInvalidCookie   error = &kind{text: "invalid cookie"}
@@ -294,20 +294,4 @@ func urlError(err error) error {
 		return because(ErrUnsupportedProtocol, err)
 	}
 	return because(ErrInvalidURL, err)
-}
-
-// StatusError is what [Response.Err] gives for a 4xx or 5xx answer.
-type StatusError struct {
-	Method     string
-	URL        *url.URL // without user information
-	StatusCode int
-	Status     string // "404 Not Found"
-	Header     http.Header
-	Body       []byte // the first 4 KiB of the decoded body
-}
-
-// Error names method, URL and status. The body is not part of it: it may hold
-// anything.
-func (e *StatusError) Error() string {
-	return fmt.Sprintf("%s %s: status %s", quoteBad(e.Method, 32), urls.Redacted(e.URL), quoteBad(e.Status, 128))
 }

@@ -47,6 +47,7 @@ var kinds = map[error][]error{
 	parley.ErrBodyNotRewindable:   nil,
 	parley.ErrDecoding:            nil,
 	parley.ErrBodyTooLarge:        nil,
+	parley.ErrPageLoop:            nil,
 	parley.ErrClientClosed:        nil,
 }
 

@@ -34,6 +34,17 @@ func library() *httptest.Server {
 		io.WriteString(w, "opened\nlent\nreturned")
 	})
 	mux.HandleFunc("GET /v1/slow", func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	mux.HandleFunc("GET /v1/shelves/{page}", func(w http.ResponseWriter, r *http.Request) {
+		if page := r.PathValue("page"); page != "3" {
+			w.Header().Set("Link", fmt.Sprintf(`<%c?lang=en>; rel="next"; title="shelf %c"`, page[0]+1, page[0]+1))
+		}
+		fmt.Fprintf(w, "shelf %s", r.PathValue("page"))
+	})
+	mux.HandleFunc("DELETE /v1/books/{id}", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(http.StatusConflict)
+		io.WriteString(w, `{"type":"https://library.example/lent","title":"The book is lent","due":"2026-12-01"}`)
+	})
 	return httptest.NewServer(mux)
 }
 
@@ -218,4 +229,67 @@ func ExampleWithReader() {
 	}
 	fmt.Println(resp.Text())
 	// Output: a book <nil>
+}
+
+func ExampleClient_Pages() {
+	server := library()
+	defer server.Close()
+	client, _ := parley.New(parley.WithBaseURL(server.URL + "/v1"))
+	defer client.Close()
+
+	for page, err := range client.Pages(context.Background(), "shelves/1") {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(page.Text())
+	}
+	// Output:
+	// shelf 1 <nil>
+	// shelf 2 <nil>
+	// shelf 3 <nil>
+}
+
+func ExampleResponse_Link() {
+	server := library()
+	defer server.Close()
+	client, _ := parley.New(parley.WithBaseURL(server.URL + "/v1"))
+	defer client.Close()
+
+	resp, err := client.Get(context.Background(), "shelves/1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if next, ok := resp.Link("next"); ok {
+		fmt.Println(next.URL.RequestURI(), next.Title)
+	}
+	// Output: /v1/shelves/2?lang=en shelf 2
+}
+
+func ExampleProblem() {
+	server := library()
+	defer server.Close()
+	client, _ := parley.New(parley.WithBaseURL(server.URL + "/v1"))
+	defer client.Close()
+
+	_, err := parley.As[book](client.Delete(context.Background(), "books/7"))
+	var problem *parley.Problem
+	if errors.As(err, &problem) && problem.Type == "https://library.example/lent" {
+		fmt.Println(problem.Title, string(problem.Extensions["due"]))
+	}
+	// Output: The book is lent "2026-12-01"
+}
+
+func ExampleStatusError_Decode() {
+	server := library()
+	defer server.Close()
+	client, _ := parley.New(parley.WithBaseURL(server.URL + "/v1"))
+	defer client.Close()
+
+	_, err := parley.As[book](client.Delete(context.Background(), "books/7"))
+	var status *parley.StatusError
+	var lent struct{ Due string }
+	if errors.As(err, &status) && status.Decode(&lent) == nil {
+		fmt.Println(status.StatusCode, lent.Due)
+	}
+	// Output: 409 2026-12-01
 }

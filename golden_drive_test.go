@@ -130,6 +130,9 @@ func goldenCall(ctx context.Context, t *testing.T, c *golden.Case, call golden.C
 		}
 		reply.Text = &text
 	}
+	if c.Wants("links") {
+		reply.Links = goldenLinks(resp)
+	}
 	if c.Wants("json") {
 		reply.JSONErr = resp.JSON(&reply.JSON) != nil
 	}
@@ -184,6 +187,27 @@ func goldenAuth(c *golden.Case, raw json.RawMessage) parley.Option {
 
 // goldenCNonce is the client nonce of the cases that do not name one.
 const goldenCNonce = "0a4f113b0a4f113b"
+
+// goldenLinks gives the links by relation type, or by URL where there is none.
+func goldenLinks(resp *parley.Response) map[string]map[string]string {
+	all := map[string]map[string]string{}
+	for _, link := range resp.Links() {
+		keys := link.Rel
+		if len(keys) == 0 {
+			keys = []string{link.URL.String()}
+		} else if first, ok := resp.Link(keys[0]); ok {
+			link = first
+		}
+		shown := map[string]string{"url": link.URL.String()}
+		for _, p := range link.Params {
+			shown[p.Key] = p.Value
+		}
+		for _, key := range keys {
+			all[key] = shown
+		}
+	}
+	return all
+}
 
 // goldenHeaders sets headers. A null takes out what the session or parley itself
 // would send; a name that comes twice has two values.

@@ -28,8 +28,6 @@ var pendingGolden = []struct {
 	feature string
 	needs   func(*golden.Case) bool
 }{
-	{"charset", func(c *golden.Case) bool { return c.Topic == "charset" }},
-	{"links", func(c *golden.Case) bool { return c.Topic == "links" }},
 	{"multipart", func(c *golden.Case) bool { return c.Sends("files") }},
 	{"content codings", func(c *golden.Case) bool { return !onlyGzip(c.ContentCodings()) }},
 	{"resources", func(c *golden.Case) bool { return c.Client.Trailing != "" || len(c.Client.Append) > 0 }},

@@ -8,14 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"mime"
 	"net/http"
 	"reflect"
 	"strings"
-)
 
-// maxErrorBody is how much of an error's body a StatusError keeps.
-const maxErrorBody = 4 << 10
+	"github.com/seed-0474a412/parley/internal/charset"
+)
 
 // maxFirstBuffer bounds what is set aside for a body on the word of its
 // Content-Length alone.
@@ -153,33 +151,30 @@ func notEOF(err error) error {
 	return err
 }
 
-// Text gives the body as a string, which is taken to be UTF-8.
-func (r *Response) Text() (string, error) {
-	b, err := r.Bytes()
-	return string(b), err
-}
-
-// JSON decodes the body into v, whatever its content type. A malformed body is
-// ErrDecoding.
+// JSON decodes the body into v, whatever its content type: UTF-8, with or without a
+// byte order mark, UTF-16 or UTF-32. A malformed body is ErrDecoding.
 func (r *Response) JSON(v any) error {
 	b, err := r.Bytes()
 	if err != nil {
 		return err
 	}
-	if err := json.Unmarshal(b, v); err != nil {
+	if err := json.Unmarshal(r.unicode(b, charset.JSON), v); err != nil {
 		return r.decodeError("JSON", err)
 	}
 	return nil
 }
 
-// XML decodes the body into v, whatever its content type. A malformed body is
-// ErrDecoding.
+// XML decodes the body into v, whatever its content type, by the charset that the
+// answer or the document's declaration names. A malformed body is ErrDecoding.
 func (r *Response) XML(v any) error {
 	b, err := r.Bytes()
 	if err != nil {
 		return err
 	}
-	if err := xml.Unmarshal(b, v); err != nil {
+	d := xml.NewDecoder(bytes.NewReader(r.unicode(b, charset.XML)))
+	// The declaration names what the text was before.
+	d.CharsetReader = func(_ string, decoded io.Reader) (io.Reader, error) { return decoded, nil }
+	if err := d.Decode(v); err != nil {
 		return r.decodeError("XML", err)
 	}
 	return nil
@@ -199,26 +194,18 @@ func (r *Response) Decode(v any) error {
 		*v = s
 		return err
 	}
-	media := mediaType(r.Header.Get("Content-Type"))
+	media, _ := charset.OfType(r.Header.Get("Content-Type"))
+	kind := charset.KindOf(media)
 	switch {
-	case media == "", media == "application/json", media == "text/json", strings.HasSuffix(media, "+json"):
+	case media == "", kind == charset.JSON:
 		return r.JSON(v)
-	case media == "application/xml", media == "text/xml", strings.HasSuffix(media, "+xml"):
+	case kind == charset.XML:
 		return r.XML(v)
 	}
 	if _, err := r.Bytes(); err != nil {
 		return err
 	}
-	return r.decodeError("", fmt.Errorf("no decoder for %q into %T", quoteBad(media, 64), v))
-}
-
-// mediaType gives the type without parameters, in lower case.
-func mediaType(contentType string) string {
-	if media, _, err := mime.ParseMediaType(contentType); err == nil {
-		return media
-	}
-	media, _, _ := strings.Cut(contentType, ";")
-	return strings.ToLower(strings.TrimSpace(media))
+	return r.decodeError("", fmt.Errorf("no decoder for %q into %T", quoteBad(strings.ToLower(media), 64), v))
 }
 
 func (r *Response) decodeError(format string, err error) error {
@@ -239,51 +226,6 @@ func (r *Response) fail(op string, phase Phase, err error) *Error {
 
 // OK reports whether the status is below 400.
 func (r *Response) OK() bool { return r.StatusCode < 400 }
-
-// Err gives a *[StatusError] for a 4xx or 5xx answer and nil for all others. For a
-// streamed response it reads up to 4 KiB of the body, which stay readable.
-func (r *Response) Err() error {
-	if r.OK() {
-		return nil
-	}
-	e := &StatusError{StatusCode: r.StatusCode, Status: r.Status, Header: r.Header.Clone()}
-	if r.Request != nil {
-		e.Method, e.URL = r.Request.Method, withoutUser(r.Request.URL)
-	}
-	if r.loaded {
-		e.Body = bytes.Clone(r.content[:min(len(r.content), maxErrorBody)])
-		return e
-	}
-	head, err := io.ReadAll(io.LimitReader(r.Body, maxErrorBody))
-	if err == nil && len(head) < maxErrorBody {
-		err = io.EOF
-	}
-	e.Body = bytes.Clone(head)
-	r.Body = &prefixed{head: head, err: err, rest: r.Body}
-	return e
-}
-
-// prefixed gives back bytes that were read ahead, then the error that ended the
-// reading, if one did, or the rest.
-type prefixed struct {
-	head []byte
-	err  error
-	rest io.ReadCloser
-}
-
-func (p *prefixed) Read(b []byte) (int, error) {
-	if len(p.head) > 0 {
-		n := copy(b, p.head)
-		p.head = p.head[n:]
-		return n, nil
-	}
-	if p.err != nil {
-		return 0, p.err
-	}
-	return p.rest.Read(b)
-}
-
-func (p *prefixed) Close() error { return p.rest.Close() }
 
 // Timing tells how long the parts of the call took, and on what connection.
 func (r *Response) Timing() Timing {

@@ -107,6 +107,9 @@ func (d *diff) reply(want, got Reply, unsent bool) {
 	if (want.Raised == nil) != (got.Raised == nil) || want.Raised != nil && !want.Raised.covers(got.Raised, false) {
 		d.add("error of the status", want.Raised, got.Raised)
 	}
+	if want.Links != nil && !reflect.DeepEqual(want.Links, got.Links) {
+		d.add("links", want.Links, got.Links)
+	}
 	if d.c.Wants("json") {
 		if want.JSONErr != got.JSONErr {
 			d.add("error of the JSON", want.JSONErr, got.JSONErr)
@@ -345,6 +348,9 @@ func (o Outcome) String() string {
 		}
 		if r.Raised != nil {
 			fmt.Fprintf(&b, " | raised %s", shorten(r.Raised))
+		}
+		if r.Links != nil {
+			fmt.Fprintf(&b, " | links %s", shorten(r.Links))
 		}
 		if r.JSON != nil || r.JSONErr {
 			fmt.Fprintf(&b, " | JSON %s, failed %t", shorten(r.JSON), r.JSONErr)

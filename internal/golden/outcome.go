@@ -26,6 +26,10 @@ type Reply struct {
 	Raised  *Failure // what asking for an error gave, when the call says raise_for_status
 	JSON    any      // decoded with encoding/json into an any, when the case wants json
 	JSONErr bool
+	Guess   string // the charset that the system guesses the body is in
+	// Links are those of the Link header by their relation type or, without one, their URL: the URL as "url", and the
+	// parameters.
+	Links map[string]map[string]string
 }
 
 // A Hop is one request of a chain of redirects, and the status of its answer.
@@ -89,6 +93,9 @@ type seenReply struct {
 	Raised    *seenError        `json:"raised"`
 	JSON      json.RawMessage   `json:"json"`
 	JSONError *seenError        `json:"json_error"`
+	Guess     *string           `json:"apparent_encoding"`
+
+	Links map[string]map[string]string `json:"links"`
 }
 
 type seenError struct {
@@ -143,8 +150,11 @@ func (r seenReply) reply() (Reply, error) {
 		return Reply{Failure: r.Error.failure()}, nil
 	}
 	reply := Reply{
-		Status: r.Status, URL: r.URL, History: r.History, Next: r.Next, Text: r.Text, Reason: r.Reason, JSONErr: r.JSONError != nil,
+		Status: r.Status, URL: r.URL, History: r.History, Next: r.Next, Text: r.Text, Reason: r.Reason, JSONErr: r.JSONError != nil, Links: r.Links,
 		Raised: r.Raised.failure(),
+	}
+	if r.Guess != nil {
+		reply.Guess = *r.Guess
 	}
 	if r.Headers != nil {
 		reply.Headers = http.Header{}

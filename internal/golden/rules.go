@@ -15,7 +15,7 @@ import (
 // Rules are parley's departures and choices: where the systems agree and parley does otherwise, and where they differ
 // and one of them, or neither, is followed.
 func Rules() []Rule {
-	return slices.Concat(urlRules(), headerRules(), cookieRules(), bodyRules(), redirectRules(), authRules(), errorRules())
+	return slices.Concat(urlRules(), headerRules(), cookieRules(), bodyRules(), redirectRules(), authRules(), errorRules(), textRules(), linkRules())
 }
 
 func headerRules() []Rule {
