@@ -21,17 +21,6 @@ func Rules() []Rule {
 func headerRules() []Rule {
 	return []Rule{
 		{
-			Name:   "Proxy-Authorization goes to proxies alone",
-			Reason: "RFC 9110 section 11.7.2: it is meant for the next proxy; the systems show a proxy's password to every server",
-			When:   func(c *Case) bool { return c.names("Proxy-Authorization") },
-			Then: func(_ *Case, e *Expected) {
-				e.edit(func(o *Outcome) {
-					for i := range o.Sent {
-						o.Sent[i].remove(func(name string) bool { return name == "Proxy-Authorization" })
-					}
-				})
-			},
-		}, {
 			Name: "a header that is removed is not sent at all",
 			Reason: "as requests; there urllib3 then sends its own User-Agent, Accept-Encoding: identity and the body's " +
 				"Content-Type all the same. httpx cannot remove a header",
