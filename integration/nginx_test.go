@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed-0474a412/parley"
 	"github.com/seed-0474a412/parley/integration/internal/peer"
+	"github.com/seed-0474a412/parley/internal/wiretest"
 	"github.com/stretchr/testify/require"
 )
 
@@ -75,27 +76,32 @@ func crowd(t *testing.T, c *parley.Client, goroutines, count int, url, want stri
 	return nil
 }
 
-// accepted asks nginx how many connections it has taken so far, through a connection
-// of its own that counts too.
-func accepted(t *testing.T, p *peer.Peer) int {
+// connections tells how many connections the first count requests of the access log came
+// by; each line begins with what tells one from the others.
+func connections(t *testing.T, p *peer.Peer, count int) int {
 	t.Helper()
-	text, err := parley.As[string](parley.Get(t.Context(), p.URL("main")+"/status", parley.WithHeader("Connection", "close")))
-	require.NoError(t, err)
-	var active, taken, handled, requests int
-	_, err = fmt.Sscanf(text, "Active connections: %d\nserver accepts handled requests\n%d %d %d", &active, &taken, &handled, &requests)
-	require.NoError(t, err, text)
-	return taken
+	seen := make(map[string]bool)
+	for _, line := range logged(t, p, count) {
+		id, _, _ := strings.Cut(line, " ")
+		seen[id] = true
+	}
+	return len(seen)
 }
 
 func TestNginxSeesNoMoreConnectionsThanTheHardLimit(t *testing.T) {
 	p := nginx(t, "")
 	c := session(t, parley.WithPoolLimits(parley.PoolLimits{Soft: 4, Hard: 4}))
-	before := accepted(t, p)
 	require.NoError(t, crowd(t, c, 50, 500, p.URL("main")+"/hello", "hello"))
-	made := accepted(t, p) - before - 1
-	require.LessOrEqual(t, made, 4)
-	require.EqualValues(t, made, c.Stats().Dials)
-	require.EqualValues(t, 500-made, c.Stats().Reuses)
+	require.EqualValues(t, 500-c.Stats().Reuses, connections(t, p, 500))
+	require.LessOrEqual(t, c.Stats().Dials, int64(4))
+
+	// All but the one that asks are idle for nginx too, once it has seen the end of those
+	// that looked whether it listens.
+	wiretest.Eventually(t, func() bool {
+		text, err := parley.As[string](c.Get(t.Context(), p.URL("main")+"/status"))
+		require.NoError(t, err)
+		return strings.HasSuffix(text, fmt.Sprintf("Reading: 0 Writing: 1 Waiting: %d \n", c.Stats().Idle-1))
+	}, "the counts of nginx are those of parley")
 }
 
 func TestNginxClosesConnectionsWithoutAnyErrorForTheCaller(t *testing.T) {
@@ -108,7 +114,7 @@ func TestNginxClosesConnectionsWithoutAnyErrorForTheCaller(t *testing.T) {
 			require.GreaterOrEqual(t, s.Dials, int64(100))
 		}},
 		{"none", "after every answer", func(t *testing.T, s parley.PoolStats) {
-			require.EqualValues(t, 500, s.Dials)
+			require.GreaterOrEqual(t, s.Dials, int64(500))
 			require.Zero(t, s.Reuses)
 		}},
 		{"short", "soon after they became idle", func(*testing.T, parley.PoolStats) {}},
