@@ -27,10 +27,12 @@ import (
 // The first request to a server is sent without credentials; later ones, from whatever
 // session, use the nonce it gave, as long as that lasts, and need no second round.
 // Where a body cannot be sent again and there is no nonce yet the call fails with
-// ErrBodyNotRewindable; "Expect: 100-continue", or another request before it, avoids
-// that. A server that proves its knowledge of the password in Authentication-Info
-// (section 3.5) and does so wrongly fails the call with ErrAuth; a proof that covers a
-// body which parley has decoded cannot be checked and is not.
+// ErrBodyNotRewindable; another request before it avoids that.
+//
+// A server that proves its knowledge of the password in Authentication-Info (section
+// 3.5) and does so wrongly fails the call with ErrAuth, for a proof that covers the body
+// at the body's end. One that covers a body which parley has decoded cannot be checked
+// and is not.
 //
 // The value is made to be kept: what it learns of nonces is lost with it. It is safe
 // for concurrent use and remembers at most 64 protection spaces.
