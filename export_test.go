@@ -1,10 +1,18 @@
 package parley
 
-import "io"
+import (
+	"crypto/rand"
+	"io"
+)
 
 // SetClientNonce makes the client nonces of a Digest auth known beforehand, as the
 // recorded cases need it.
 func SetClientNonce(a Auth, nonce func() (string, error)) { a.(*digestAuth).clientNonce = nonce }
 
-// NewClientNonce makes a client nonce of a source other than crypto/rand.
-func NewClientNonce(random io.Reader) (string, error) { return newClientNonce(random) }
+// NewClientNonce makes a client nonce of a source, crypto/rand if it is nil.
+func NewClientNonce(random io.Reader) (string, error) {
+	if random == nil {
+		random = rand.Reader
+	}
+	return newClientNonce(random)
+}

@@ -13,9 +13,10 @@ import (
 	"github.com/seed-0474a412/parley/internal/h1"
 )
 
-// Token is what a [TokenSource] gives. It prints without its value.
+// Token is what a [TokenSource] gives. It prints without its value, also as JSON, which
+// is how many logs are written.
 type Token struct {
-	Value   string    // printable ASCII without spaces
+	Value   string    `json:"-"` // printable ASCII without spaces
 	Type    string    // the scheme of the Authorization header; "": Bearer
 	Expires time.Time // zero: never
 }
