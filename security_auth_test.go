@@ -42,8 +42,8 @@ func twoHosts(t testing.TB, a, b func(*wiretest.Conn)) (dialer parley.ClientOpti
 	return parley.WithDialer(names), serverA, serverB
 }
 
-// basicOf gives the Basic credentials of each request that a server got, "" for none.
-func basicOf(t testing.TB, s *wiretest.Server) []string {
+// loginsAt gives the Basic credentials of each request that a server got, "" for none.
+func loginsAt(t testing.TB, s *wiretest.Server) []string {
 	t.Helper()
 	var all []string
 	for line := range strings.SplitSeq(strings.ReplaceAll(s.Text(), "\x00", "\r\n"), "\r\n") {
@@ -130,22 +130,22 @@ func TestS139_NetrcIsLookedUpForEachHop(t *testing.T) {
 	for _, status := range redirectStatuses {
 		dialer, a, b := twoHosts(t, movedTo(status, "http://b.test/"), wiretest.Echo())
 		textOf(t, newSession(t, dialer), "http://a.test/")
-		require.Equal(t, []string{"u:" + secret}, basicOf(t, a))
-		require.Equal(t, []string{""}, basicOf(t, b))
+		require.Equal(t, []string{"u:" + secret}, loginsAt(t, a))
+		require.Equal(t, []string{""}, loginsAt(t, b))
 	}
 }
 
 func TestS140_NetrcIsLookedUpByTheHostOfTheURL(t *testing.T) {
 	t.Setenv("NETRC", netrcFile(t, "machine good.test login u password "+secret))
 	for url, want := range map[string]string{
-		"http://good.test:@evil.test/": "Basic " + base64.StdEncoding.EncodeToString([]byte("good.test:")),
-		"http://good.test@evil.test/":  "Basic " + base64.StdEncoding.EncodeToString([]byte("good.test:")),
+		"http://good.test:@evil.test/": "Basic " + basicOf("good.test:"),
+		"http://good.test@evil.test/":  "Basic " + basicOf("good.test:"),
 		"http://evil.test/good.test":   "",
 		"http://evil.test/?good.test":  "",
 		"http://good.test.evil.test/":  "",
 		"http://evilgood.test/":        "",
-		"http://GOOD.test./":           "Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+secret)),
-		"https://good.test:8443/":      "Basic " + base64.StdEncoding.EncodeToString([]byte("u:"+secret)),
+		"http://GOOD.test./":           "Basic " + basicOf("u:"+secret),
+		"https://good.test:8443/":      "Basic " + basicOf("u:"+secret),
 	} {
 		require.Equal(t, want, askedAs(t, url), url)
 	}
@@ -166,8 +166,8 @@ func TestS141_AnEntryBorrowsNothing(t *testing.T) {
 			t.Setenv("NETRC", netrcFile(t, "machine a.test login u password "+secret+"\n"+rest))
 			dialer, a, b := twoHosts(t, movedTo(302, "http://b.test/"), wiretest.Echo())
 			textOf(t, newSession(t, dialer), "http://a.test/")
-			require.Equal(t, []string{"u:" + secret}, basicOf(t, a))
-			require.Equal(t, []string{""}, basicOf(t, b))
+			require.Equal(t, []string{"u:" + secret}, loginsAt(t, a))
+			require.Equal(t, []string{""}, loginsAt(t, b))
 			requireUnseen(t, b)
 		})
 	}
@@ -176,7 +176,7 @@ func TestS141_AnEntryBorrowsNothing(t *testing.T) {
 // With a user in the URL and no password anywhere for that one, the password is empty.
 func TestS143_AUserInTheURLGetsNoOtherPassword(t *testing.T) {
 	t.Setenv("NETRC", netrcFile(t, "machine a.test login x password "+secret+"\nmachine a.test login u password p"))
-	basic := func(pair string) string { return "Basic " + base64.StdEncoding.EncodeToString([]byte(pair)) }
+	basic := func(pair string) string { return "Basic " + basicOf(pair) }
 	require.Equal(t, basic("user:"), askedAs(t, "http://user@a.test/"))
 	require.Equal(t, asUP, askedAs(t, "http://u@a.test/"))
 	require.Equal(t, basic("x:"), askedAs(t, "http://x:@a.test/"), "an empty password was given")
@@ -195,7 +195,7 @@ func TestS144_NetrcRevivesNothing(t *testing.T) {
 				require.NoError(t, err)
 				require.Contains(t, a.Text(), "Authorization: Bearer "+secret+"\r\n")
 				require.NotContains(t, a.Text(), "Basic")
-				require.Equal(t, []string{"u:p"}, basicOf(t, b))
+				require.Equal(t, []string{"u:p"}, loginsAt(t, b))
 				requireUnseen(t, b)
 			})
 		}

@@ -87,10 +87,10 @@ func TestTokenAuth_renewsBeforeTheEnd(t *testing.T) {
 				var asked atomic.Int32
 				client := tokenSession(t, numbered(&asked, row.life), guarded(func(string) bool { return true }))
 				statusOf(t, client)
-				time.Sleep(row.at - 1)
+				time.Sleep(row.at - time.Nanosecond)
 				statusOf(t, client)
 				require.EqualValues(t, 1, asked.Load())
-				time.Sleep(1)
+				time.Sleep(time.Nanosecond)
 				statusOf(t, client)
 				require.EqualValues(t, 2, asked.Load())
 			})
