@@ -21,7 +21,8 @@ import (
 
 // Dialer makes network connections; a *net.Dialer is one. It must be safe for
 // concurrent use. The connections that it gives are checked before they are used
-// again if they implement [syscall.Conn].
+// again if they implement [syscall.Conn]. Its context has the values of the request
+// for which it dials; a *net.Dialer tells a trace in it: see [Pool.Send].
 type Dialer interface {
 	DialContext(ctx context.Context, network, address string) (net.Conn, error)
 }

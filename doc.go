@@ -56,6 +56,13 @@
 // connections, and [WithMaxBodyBytes] for memory, which has none unless it is set.
 // [Client.Stats] shows what the pool is doing.
 //
+// # What happened
+//
+// [Response.Timing] tells how long each part of a call took, on which connection, and
+// whether that had served before. Single events, such as a dial, a handshake or the
+// first byte, are told to a [net/http/httptrace.ClientTrace] in the context: see
+// [Pool.Send].
+//
 // # Underneath
 //
 // A session is a stack of [Transport] values, each around the next, with a [Pool] at

@@ -359,7 +359,8 @@ func WithDecompression(on bool) Option {
 
 // WithInformational calls f for each 1xx answer (other than 101) that comes before
 // the response, such as 103 Early Hints, on the goroutine that sends the request.
-// f must not keep the header.
+// f must not keep the header. It is called after the Got1xxResponse of an
+// [net/http/httptrace.ClientTrace] in the context, which can end the call.
 func WithInformational(f func(status int, header http.Header)) Option {
 	return option(func(s *settings) error {
 		s.inform = f

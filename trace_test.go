@@ -286,8 +286,10 @@ type unwritable struct{ net.Conn }
 
 func (m unwritable) Write([]byte) (int, error) {
 	m.Close()
-	return 0, errors.New("cannot write")
+	return 0, errUnwritable
 }
+
+var errUnwritable = errors.New("cannot be written")
 
 var unwritableDialer = parley.DialerFunc(func(ctx context.Context, network, address string) (net.Conn, error) {
 	nc, err := new(net.Dialer).DialContext(ctx, network, address)
