@@ -167,6 +167,7 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 	if x.buf.now = x.rec.call.began; !x.rec.call.direct || x.rec.call.attempts.Load() > 0 || x.buf.trace != nil {
 		x.buf.now = sock.Now()
 	}
+	x.rec.entered = x.buf.now
 	again := req.Body == nil || req.Body.Replayable()
 	want := connpool.Want{
 		Wait:    x.limit.Pool,

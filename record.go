@@ -32,6 +32,7 @@ type record struct {
 	facts   *connFacts
 
 	// Moments as package sock counts them; zero for what was not reached.
+	entered  time.Duration // the transport was given the request
 	waited   time.Duration // a connection was there
 	written  time.Duration // the request was written
 	first    time.Duration // a part of the head had come and the rest was waited for
@@ -44,12 +45,13 @@ func (r *record) since() time.Duration { return r.call.since() }
 
 // Timing tells how long the parts of a call took, and on what connection. A part
 // that did not take place, such as the handshake on a reused connection, is zero; so
-// is everything where the response does not come from a [Pool]. Of a call that took
-// several requests the last is told, and Pool holds the time of those before it.
-// For events as they happen see [Pool.Send].
+// is everything where the response does not come from a [Pool]. Each response of a call
+// that took several requests tells of its own; Before holds the time of those before
+// it. For events as they happen see [Pool.Send].
 type Timing struct {
-	Start     time.Time
-	Pool      time.Duration // from the start to having a connection, without what dialling took
+	Start     time.Time     // of the call
+	Before    time.Duration // redirects, challenges and tries before this request, and middleware
+	Pool      time.Duration // from then to having a connection, without what dialling took
 	DNS       time.Duration // looking up the name
 	Connect   time.Duration // TCP
 	TLS       time.Duration // the handshake
@@ -95,7 +97,8 @@ func (r *record) timing() Timing {
 	first := cmp.Or(r.first, r.answered)
 	return Timing{
 		Start:      time.Now().Add(-r.since()),
-		Pool:       between(d.DNS+d.Connect+d.TLS, r.waited-r.call.began),
+		Before:     between(r.call.began, r.entered),
+		Pool:       between(d.DNS+d.Connect+d.TLS, r.waited-r.entered),
 		DNS:        d.DNS,
 		Connect:    d.Connect,
 		TLS:        d.TLS,

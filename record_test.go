@@ -3,6 +3,8 @@ package parley_test
 import (
 	"context"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"testing"
 	"time"
 
@@ -75,4 +77,25 @@ func TestTiming_theFirstByteIsTheHeadsEndWhereItComesInOnePiece(t *testing.T) {
 	require.NoError(t, err)
 	require.GreaterOrEqual(t, resp.Timing().FirstByte, pause/2)
 	require.Equal(t, resp.Timing().Response, resp.Timing().FirstByte)
+}
+
+func TestTiming_eachResponseOfACallTellsOfItsOwnRequest(t *testing.T) {
+	t.Parallel()
+	const pause = 40 * time.Millisecond
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/a" {
+			time.Sleep(pause)
+			http.Redirect(w, r, "/b", http.StatusFound)
+		}
+	}))
+	defer server.Close()
+	resp, err := newSession(t).Get(t.Context(), server.URL+"/a")
+	require.NoError(t, err)
+	first, last := resp.History[0].Timing(), resp.Timing()
+	require.Zero(t, first.Before)
+	require.GreaterOrEqual(t, first.Response, pause)
+	require.GreaterOrEqual(t, last.Before, pause)
+	require.Less(t, last.Pool, last.Before)
+	require.GreaterOrEqual(t, last.Total, last.Before+last.Pool+last.Write+last.Response)
+	require.Equal(t, 2, last.Attempt)
 }

@@ -55,23 +55,20 @@ type Response struct {
 	hop     *Request // what the session's stack had sent, for Next; nil: Request
 	content []byte
 	failed  error // reading the body failed with this
-	memory  memoryReader
+	at      int // where Body stands in content; less than 0: closed
 }
 
 // memoryReader is Body once the content is in memory.
-type memoryReader struct {
-	resp *Response
-	at   int // less than 0: closed
-}
+type memoryReader Response
 
 func (m *memoryReader) Read(p []byte) (int, error) {
 	if m.at < 0 {
-		return 0, m.resp.closedError()
+		return 0, (*Response)(m).closedError()
 	}
-	if m.at == len(m.resp.content) {
+	if m.at == len(m.content) {
 		return 0, io.EOF
 	}
-	n := copy(p, m.resp.content[m.at:])
+	n := copy(p, m.content[m.at:])
 	m.at += n
 	return n, nil
 }
@@ -110,8 +107,8 @@ func (r *Response) Bytes() ([]byte, error) {
 
 func (r *Response) setContent(content []byte) {
 	r.content, r.loaded = content, true
-	r.memory = memoryReader{resp: r}
-	r.Body = &r.memory
+	r.at = 0
+	r.Body = (*memoryReader)(r)
 }
 
 // readAll reads to the end. size is what was announced, or -1.
