@@ -55,7 +55,7 @@ type Response struct {
 	hop     *Request // what the session's stack had sent, for Next; nil: Request
 	content []byte
 	failed  error // reading the body failed with this
-	at      int // where Body stands in content; less than 0: closed
+	at      int   // where Body stands in content; less than 0: closed
 }
 
 // memoryReader is Body once the content is in memory.
