@@ -129,6 +129,11 @@ func TestNginxClosesConnectionsWithoutAnyErrorForTheCaller(t *testing.T) {
 			tt.check(t, c.Stats())
 		})
 	}
+	t.Run("after five requests, over redirects", func(t *testing.T) {
+		c := session(t, parley.WithPoolLimits(parley.PoolLimits{Soft: 20, Hard: 20}))
+		require.NoError(t, crowd(t, c, 50, 500, p.URL("few")+"/moved", "few"))
+		require.GreaterOrEqual(t, c.Stats().Dials, int64(200))
+	})
 }
 
 // TestNginxEndsAConnectionWhileItIsTakenUpAgain meets the moment in which the server
