@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -236,6 +237,9 @@ func (c *Client) settleAuth(req *Request, said bool, user *url.Userinfo) (err er
 	weak, _ := req.Auth.(*headerAuth)
 	switch {
 	case req.Auth != nil && (weak == nil || !weak.ofURL):
+		if !said || setsAuthorization(req.Auth) {
+			delete(req.Header, "Authorization")
+		}
 	case said && req.Header["Authorization"] == nil:
 		req.Auth = noAuth{}
 	case said:
@@ -253,6 +257,33 @@ func (c *Client) settleAuth(req *Request, said bool, user *url.Userinfo) (err er
 		req.Auth = &netrcAuth{file.file, user.Username()}
 	}
 	return err
+}
+
+// setsAuthorization reports whether a is nothing but an Authorization header, so that
+// there is no sense in having both.
+func setsAuthorization(a Auth) bool {
+	h, ok := a.(*headerAuth)
+	return ok && h.name == "Authorization"
+}
+
+// overrideAuth takes over what a derived session says of who asks: its own word, be it
+// an Auth or a header, replaces both of parent.
+func (c *clientConfig) overrideAuth(parent *clientConfig) {
+	header := c.header["Authorization"]
+	switch {
+	case c.auth != nil:
+		if header != nil && setsAuthorization(c.auth) {
+			delete(c.header, "Authorization")
+		}
+	case parent == nil || header != nil:
+	case slices.Contains(c.removed, "Authorization") && !slices.Contains(parent.removed, "Authorization"):
+		c.auth = noAuth{}
+	default:
+		c.auth = parent.auth
+		if inherited := parent.header["Authorization"]; inherited != nil {
+			c.header["Authorization"] = inherited
+		}
+	}
 }
 
 // Authenticate gives middleware that applies a to requests that have no [Auth] of
@@ -294,7 +325,11 @@ func (l authLayer) Send(ctx context.Context, req *Request) (*Response, error) {
 
 // effectiveAuth gives the request's Auth, or what netrc has for its origin.
 func (r *Request) effectiveAuth() (Auth, error) {
-	if r.conduct == nil || r.conduct.netrc == nil || r.Header["Authorization"] != nil {
+	own := r.Header["Authorization"] != nil
+	if own && setsAuthorization(r.Auth) {
+		return nil, nil // a hook's, middleware's or the caller's later word
+	}
+	if own || r.conduct == nil || r.conduct.netrc == nil {
 		return r.Auth, nil
 	}
 	switch a := r.Auth.(type) {

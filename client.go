@@ -78,6 +78,8 @@ func newClient(parent *Client, opts []ClientOption) (*Client, error) {
 		c.cfg.header = parent.cfg.header.Clone()
 		c.cfg.limitsSet = false
 		c.cfg.onClose = nil
+		c.cfg.auth = nil // see overrideAuth
+		delete(c.cfg.header, "Authorization")
 	} else {
 		c.cfg.header = defaultHeader()
 	}
@@ -89,6 +91,7 @@ func newClient(parent *Client, opts []ClientOption) (*Client, error) {
 			return nil, fmt.Errorf("parley: new client: %w", err)
 		}
 	}
+	c.cfg.overrideAuth(c.cfg.parent)
 	if err := c.prepare(parent); err != nil {
 		return nil, fmt.Errorf("parley: new client: %w", err)
 	}
@@ -235,7 +238,7 @@ func (c *Client) prepareStack(parent *Client) error {
 	}
 	t = authLayer{decodeLayer{t}}
 	t = redirectLayer{hopLayer{readLayer{t}}}
-	c.stack = chain(callLayer{t}, c.cfg.middleware)
+	c.stack = watchLayer{chain(callLayer{t}, c.cfg.middleware)}
 	return nil
 }
 
@@ -310,6 +313,9 @@ func (c *Client) sendPrepared(ctx context.Context, req *Request, full bool) (*Re
 		}
 	}
 	k := &call{req: *req}
+	if err := k.req.settle(); err != nil {
+		return nil, buildError(req.Method, req.URL, err)
+	}
 	k.req.call = &k.rec
 	k.rec.began = sock.Now()
 	return c.do(ctx, k, full)

@@ -74,8 +74,11 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	}
 	out := *earlier
 	out.follow = c.follow.or(earlier.follow)
-	if c.maxRedirects != 0 {
+	switch {
+	case c.maxRedirects != 0:
 		out.maxRedirects = c.maxRedirects
+	case c.follow == yes && out.maxRedirects < 0:
+		out.maxRedirects = 0 // none was said before; now they are to be followed
 	}
 	if c.policy != nil {
 		out.policy = c.policy

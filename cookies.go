@@ -51,7 +51,9 @@ func (l cookieLayer) Send(ctx context.Context, req *Request) (*Response, error) 
 	if err != nil || resp == nil {
 		return nil, err
 	}
-	switch lines := resp.Header["Set-Cookie"]; {
+	lines := resp.Header["Set-Cookie"]
+	resp.stored = resp.stored || len(lines) > 0
+	switch {
 	case len(lines) == 0:
 	case l.own != nil:
 		l.own.receive(req.URL, lines)

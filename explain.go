@@ -297,7 +297,7 @@ func (c *Client) explainConduct(req *Request) []Setting {
 
 func (c *Client) explainAuth(req *Request) (Setting, error) {
 	s := Setting{Name: "Auth", Value: "none", Source: SourceDefault}
-	if req.Auth == nil && req.Header["Authorization"] != nil {
+	if req.Header["Authorization"] != nil && (req.Auth == nil || setsAuthorization(req.Auth)) {
 		s.Value, s.Source = "Authorization header", SourceRequest
 		if slices.Equal(req.Header["Authorization"], c.cfg.header["Authorization"]) {
 			s.Source = c.cfg.source(func(p *clientConfig) bool {

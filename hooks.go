@@ -34,11 +34,11 @@ type hooks struct {
 	alone       bool // those of the session are left out
 }
 
-func (h *hooks) empty() bool { return !h.ofCall() && !h.ofHops() && !h.alone }
+func (h *hooks) empty() bool { return !h.ofCall() && !h.ofHops() && !h.watching() && !h.alone }
 
-func (h *hooks) ofCall() bool {
-	return len(h.request)+len(h.response)+len(h.failure)+len(h.panics) > 0
-}
+func (h *hooks) ofCall() bool { return len(h.request)+len(h.response) > 0 }
+
+func (h *hooks) watching() bool { return len(h.failure)+len(h.panics) > 0 }
 
 func (h *hooks) ofHops() bool { return len(h.hopRequest)+len(h.hopResponse) > 0 }
 
@@ -84,8 +84,9 @@ func WithHopResponseHook(f ResponseHook) Option {
 	return hookOption(f == nil, "WithHopResponseHook", func(h *hooks) { h.hopResponse = append(slices.Clip(h.hopResponse), f) })
 }
 
-// WithErrorHook calls f for a call that failed, after all else. An answer with a status
-// of 400 or more is no failure.
+// WithErrorHook calls f for a call that failed, after all else, middleware too. An
+// answer with a status of 400 or more is no failure, and a call whose request could not
+// be made is none yet.
 func WithErrorHook(f ErrorHook) Option {
 	return hookOption(f == nil, "WithErrorHook", func(h *hooks) { h.failure = append(slices.Clip(h.failure), f) })
 }
@@ -127,11 +128,18 @@ func (l callLayer) Send(ctx context.Context, req *Request) (*Response, error) {
 	if c.hooks.ofCall() {
 		next = hookedTransport{next, c.hooks.request, c.hooks.response}
 	}
-	next = chain(next, c.middleware)
-	if len(c.hooks.failure)+len(c.hooks.panics) == 0 {
-		return next.Send(ctx, req)
+	return chain(next, c.middleware).Send(ctx, req)
+}
+
+// watchLayer tells of errors and panics. It is around everything else.
+type watchLayer struct{ next Transport }
+
+func (l watchLayer) Send(ctx context.Context, req *Request) (*Response, error) {
+	c := req.conduct
+	if c == nil || !c.hooks.watching() {
+		return l.next.Send(ctx, req)
 	}
-	return c.hooks.watch(ctx, req, next)
+	return c.hooks.watch(ctx, req, l.next)
 }
 
 // watch sends and tells of errors and panics.
@@ -182,6 +190,9 @@ func (t hookedTransport) Send(ctx context.Context, req *Request) (*Response, err
 		for _, f := range t.request {
 			if err := f(ctx, req); err != nil {
 				return nil, err
+			}
+			if err := req.settle(); err != nil {
+				return nil, buildError(req.Method, req.URL, err)
 			}
 		}
 	}

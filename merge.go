@@ -164,6 +164,30 @@ func (c *Client) inherit(req *Request) {
 	req.conduct = req.conduct.over(c.conduct)
 }
 
+// settle brings what may have been written by hand into the one form that all layers
+// see. User information in the URL proves who asks where nothing else does.
+func (r *Request) settle() error {
+	if r.Header == nil {
+		r.Header = make(http.Header)
+	}
+	switch {
+	case r.URL == nil:
+		return errNoURL
+	case urls.Settled(r.URL):
+		return nil
+	}
+	u, err := urls.Settle(r.URL)
+	if err != nil {
+		return urlError(err)
+	}
+	r.URL = u
+	_, left := r.Auth.(leftBehind)
+	if user := r.takeUser(); saysUser(user) && (left || r.Auth == nil) {
+		r.Auth, err = r.userAuth(user)
+	}
+	return err
+}
+
 // trusts reports whether the session's values may go to u.
 func (c *Client) trusts(u *url.URL) bool {
 	return slices.ContainsFunc(c.cfg.trusted, func(t *url.URL) bool { return urls.SameOrigin(t, u) })
@@ -176,9 +200,9 @@ func (c *Client) merge(req *Request) (*Request, error) {
 		return nil, buildError(req.Method, nil, errNoURL)
 	}
 	// Whoever wrote the URL by hand gets the one form of it that all layers see.
-	u, err := parseURL(req.URL.String())
+	u, err := urls.Settle(req.URL)
 	if err != nil {
-		return nil, buildError(req.Method, req.URL, err)
+		return nil, buildError(req.Method, req.URL, urlError(err))
 	}
 	out := req.Clone()
 	out.merged = true

@@ -59,7 +59,9 @@ func (e *RedirectError) Error() string {
 // Unwrap gives the reason.
 func (e *RedirectError) Unwrap() error { return e.Err }
 
-// WithFollowRedirects(false) returns a redirect as it is instead of following it.
+// WithFollowRedirects(false) returns a redirect as it is instead of following it. For a
+// request WithFollowRedirects(true) follows redirects whatever its session says, be it
+// by WithMaxRedirects(0).
 func WithFollowRedirects(on bool) Option {
 	return option(func(s *settings) error {
 		s.conduct.follow = chosen(on)
@@ -133,6 +135,10 @@ type redirectLayer struct{ next Transport }
 func (l redirectLayer) Send(ctx context.Context, req *Request) (*Response, error) {
 	var history []*Response
 	for {
+		if len(history) > 0 && ctx.Err() != nil { // not every transport looks
+			last := history[len(history)-1]
+			return nil, last.fail("redirect", PhaseRedirect, contextError(ctx))
+		}
 		resp, err := l.next.Send(ctx, req)
 		if err != nil {
 			return nil, err
@@ -174,18 +180,25 @@ func (l redirectLayer) step(ctx context.Context, req *Request, resp *Response) (
 		return nil, &cause{kind: ErrTooManyRedirects, err: fmt.Errorf("more than the allowed %d", limit)}
 	}
 	next, err := req.afterRedirect(resp)
-	if err != nil || req.conduct == nil || req.conduct.policy == nil {
-		return next, err
-	}
-	chosen := *next.URL
-	if err := req.conduct.policy(ctx, &Redirect{Request: req, Response: resp, Next: next, History: resp.History}); err != nil {
+	if err != nil {
 		return nil, err
 	}
-	if next.URL == nil {
-		return nil, errNoURL
+	if req.conduct != nil && req.conduct.policy != nil {
+		chosen := *next.URL
+		err := req.conduct.policy(ctx, &Redirect{Request: req, Response: resp, Next: next, History: resp.History})
+		if err == nil {
+			err = next.settle()
+			next.Header = canonical(next.Header)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !urls.SameOrigin(&chosen, next.URL) {
+			next.crossOrigin(req.URL)
+		}
 	}
-	if !urls.SameOrigin(&chosen, next.URL) && !req.conduct.trusts(req.URL, next.URL) {
-		next.leaveOrigin(req.URL)
+	if err := next.checkContent(req.URL); err != nil {
+		return nil, err
 	}
 	return next, nil
 }
@@ -227,6 +240,9 @@ func (r *Response) Next() (*Request, error) {
 		return nil, r.fail("redirect", PhaseRedirect, http.ErrNoLocation)
 	}
 	next, err := req.afterRedirect(r)
+	if err == nil {
+		err = next.checkContent(req.URL)
+	}
 	if err != nil {
 		return nil, r.fail("redirect", PhaseRedirect, &RedirectError{Response: r, Err: err})
 	}
@@ -234,7 +250,8 @@ func (r *Response) Next() (*Request, error) {
 	return next, nil
 }
 
-// afterRedirect makes the request that follows a redirect.
+// afterRedirect makes the request that follows a redirect. Whether its body can be
+// sent is for checkContent to say.
 func (r *Request) afterRedirect(resp *Response) (*Request, error) {
 	u, err := urls.Resolve(withoutUser(r.URL), location(resp))
 	if err != nil {
@@ -246,19 +263,42 @@ func (r *Request) afterRedirect(resp *Response) (*Request, error) {
 		u.Fragment, u.RawFragment = r.URL.Fragment, r.URL.RawFragment
 	}
 	next := r.Clone()
+	next.Header = canonical(next.Header) // what others wrote there must be found
 	next.URL, next.Target = u, ""
 	next.merged = true
-	if method := methodAfter(r.Method, resp.StatusCode); method != r.Method {
-		next.Method = method
+	next.Method = methodAfter(r.Method, resp.StatusCode)
+	if next.Method != r.Method || resp.StatusCode == http.StatusSeeOther {
 		next.dropContent()
 	}
-	if err := next.checkContent(r.URL); err != nil {
-		return nil, err
-	}
-	if !urls.SameOrigin(r.URL, u) && !r.conduct.trusts(r.URL, u) {
-		next.leaveOrigin(r.URL)
+	next.dropCookies(resp)
+	if !urls.SameOrigin(r.URL, u) {
+		next.crossOrigin(r.URL)
 	}
 	return next, nil
+}
+
+// dropCookies takes the cookies out of the header that a redirect has set anew in a
+// jar, whose word on them counts from now on.
+func (r *Request) dropCookies(redirect *Response) {
+	lines := r.Header["Cookie"]
+	if !redirect.stored || lines == nil {
+		return
+	}
+	set := redirect.Cookies()
+	var kept []string
+	for _, line := range lines {
+		for pair := range strings.SplitSeq(line, ";") {
+			pair = strings.Trim(pair, " \t")
+			name, _, _ := strings.Cut(pair, "=")
+			if pair != "" && !slices.ContainsFunc(set, func(c *http.Cookie) bool { return c.Name == name }) {
+				kept = append(kept, pair)
+			}
+		}
+	}
+	delete(r.Header, "Cookie")
+	if len(kept) > 0 {
+		r.Header["Cookie"] = []string{strings.Join(kept, "; ")}
+	}
 }
 
 // methodAfter gives the method that follows a redirect (RFC 9110, section 15.4): a form
@@ -277,8 +317,7 @@ func methodAfter(method string, status int) string {
 func (r *Request) dropContent() {
 	r.Body, r.Trailers = nil, nil
 	for name := range r.Header {
-		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if strings.HasPrefix(canonical, "Content-") || slices.Contains(framing, canonical) {
+		if strings.HasPrefix(name, "Content-") || slices.Contains(framing, name) {
 			delete(r.Header, name)
 		}
 	}
@@ -304,6 +343,15 @@ func (r *Request) checkContent(from *url.URL) error {
 	return nil
 }
 
+// crossOrigin makes the request fit for its URL, of another origin than from.
+func (r *Request) crossOrigin(from *url.URL) {
+	r.Host = "" // it names the server that was left
+	delete(r.Header, "Host")
+	if !r.conduct.trusts(from, r.URL) {
+		r.leaveOrigin(from)
+	}
+}
+
 // leaveOrigin leaves behind what was meant for the origin of from: everything but
 // harmless headers, as the keys to APIs mostly live in headers of their own.
 func (r *Request) leaveOrigin(from *url.URL) {
@@ -312,15 +360,19 @@ func (r *Request) leaveOrigin(from *url.URL) {
 		further = r.conduct.crossing
 	}
 	for name := range r.Header {
-		canonical := textproto.CanonicalMIMEHeaderKey(name)
-		if !slices.Contains(harmless, canonical) && !slices.Contains(alsoHarmless, canonical) &&
-			!slices.Contains(further, canonical) && (r.Body == nil || !slices.Contains(ofContent, canonical)) {
+		if !slices.Contains(harmless, name) && !slices.Contains(alsoHarmless, name) &&
+			!slices.Contains(further, name) && (r.Body == nil || !slices.Contains(ofContent, name)) {
 			delete(r.Header, name)
 		}
 	}
-	r.Host, r.Trailers, r.foreign = "", nil, true
-	left, _ := r.Auth.(leftBehind)
-	r.Auth = leftBehind{append(slices.Clip(left.origins), from)}
+	r.Trailers, r.foreign = nil, true
+	switch a := r.Auth.(type) {
+	case noAuth: // stays so, also for what netrc has
+	case leftBehind:
+		r.Auth = leftBehind{append(slices.Clip(a.origins), from)}
+	default:
+		r.Auth = leftBehind{[]*url.URL{from}}
+	}
 }
 
 // Beside those that a session gives to every origin, these headers follow to another

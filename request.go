@@ -145,6 +145,14 @@ func (r *Request) With(opts ...RequestOption) (*Request, error) {
 	for _, p := range rc.params {
 		rc.removedParams = append(rc.removedParams, p.Key)
 	}
+	switch { // who asks is said by the last word, whatever its form
+	case rc.auth != nil:
+		delete(c.Header, "Authorization")
+	case rc.header["Authorization"] != nil:
+		c.Auth = nil
+	case slices.Contains(rc.removed, "Authorization"):
+		c.Auth = noAuth{}
+	}
 	if err := c.apply(&rc, nil); err != nil {
 		return nil, buildError(r.Method, r.URL, err)
 	}

@@ -51,6 +51,7 @@ type Response struct {
 	Uncompressed bool
 
 	loaded  bool // content holds the whole body
+	stored  bool // a jar has stored what the answer set
 	rec     *record
 	hop     *Request // what the session's stack had sent, for Next; nil: Request
 	content []byte

@@ -86,6 +86,55 @@ func parsePlain(dst *url.URL, raw string) bool {
 	return true
 }
 
+// Settle gives a URL that was written by hand, field by field, as [Parse] gives it: what
+// may not stand in a path, a query or a fragment is percent-encoded there.
+func Settle(u *url.URL) (*url.URL, error) {
+	if u.Opaque != "" {
+		return nil, invalid("opaque part in the URL: set Host and Path")
+	}
+	v := *u
+	v.RawQuery, v.OmitHost = encode(v.RawQuery, inQuery), false
+	return Parse(v.String())
+}
+
+// Settled reports whether u is seen at a glance to be as [Parse] would give it, without
+// user information and fragment. It may say no of a URL that is.
+func Settled(u *url.URL) bool {
+	defaultPort := "80"
+	switch u.Scheme {
+	case "http":
+	case "https":
+		defaultPort = "443"
+	default:
+		return false
+	}
+	if u.User != nil || u.Opaque != "" || u.OmitHost || u.Fragment != "" || u.RawFragment != "" || u.RawQuery != "" && u.ForceQuery {
+		return false
+	}
+	name, port, hasPort := strings.Cut(u.Host, ":")
+	for i := range len(name) {
+		if classes[name[i]]&inName == 0 {
+			return false
+		}
+	}
+	if checkName(name) != "" || strings.Contains(name, punycodePrefix) {
+		return false
+	}
+	if canonical, ok := canonicalPort(port, defaultPort); hasPort && (!ok || canonical != port || port == "") {
+		return false
+	}
+	path, rawPath, end, ok := plainPath(u.Path, 0)
+	if !ok || end != len(u.Path) || rawPath != u.RawPath || !strings.HasPrefix(path, "/") {
+		return false
+	}
+	for i := range len(u.RawQuery) {
+		if classes[u.RawQuery[i]]&inQuery == 0 && !isEscape(u.RawQuery, i) {
+			return false
+		}
+	}
+	return len(u.Host)+len(u.Path)+len(u.RawQuery) < MaxBytes-len("https://?")
+}
+
 // plainPath reads a path that needs neither encoding nor resolving from raw at
 // i up to the end or a '?', and says where it ended.
 func plainPath(raw string, i int) (path, rawPath string, end int, ok bool) {
