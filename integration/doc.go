@@ -1,11 +1,12 @@
 // Package integration tests parley against servers that others wrote: go-httpbin in
-// the same process, nginx and Apache httpd as Debian packages them.
+// the same process, nginx and Apache httpd as Debian packages them; and beside curl,
+// whose cookies.txt it shares.
 //
 // The package holds tests only. A server that is not installed is a reason to skip
 // its tests, unless PARLEY_INTEGRATION is set: then it is a failure. In Debian,
 //
-//	apt-get install --no-install-recommends nginx apache2-bin
+//	apt-get install --no-install-recommends nginx apache2-bin curl
 //
-// brings both; no service needs to run. Each test starts its own server on ports of
+// brings them all; no service needs to run. Each test starts its own server on ports of
 // its own, with a configuration from testdata.
 package integration
