@@ -91,7 +91,12 @@ func (r *Response) forcedCharset() *charset.Charset {
 	if r.Request == nil {
 		return nil
 	}
-	c, _ := r.Request.Attribute(charsetKey{}).(*charset.Charset)
+	return r.Request.attrs.charset()
+}
+
+// charset gives what WithCharset says, nil for nothing.
+func (a *attribute) charset() *charset.Charset {
+	c, _ := a.get(charsetKey{}).(*charset.Charset)
 	return c
 }
 

@@ -40,7 +40,10 @@
 // A [Response] of any status is a response and not an error; [Response.Err] turns a
 // 4xx or 5xx into a *[StatusError], and [As] does so by itself. After Get and its
 // sisters [Response.Bytes], [Response.Text], [Response.JSON] and [Response.Decode]
-// can be called in any order and again.
+// can be called in any order and again. Text is UTF-8 whatever charset the server
+// wrote it in. [Response.Links] reads the Link header, and [Client.Pages] follows it
+// from page to page. What a server says of an error is in the StatusError: its body,
+// and problem details (RFC 9457) as a [Problem].
 //
 // # Errors
 //

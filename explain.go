@@ -285,6 +285,9 @@ func (c *Client) explainConduct(req *Request) []Setting {
 		bound = strconv.FormatInt(req.MaxBodyBytes, 10)
 	}
 	add("MaxBodyBytes", bound, req.MaxBodyBytes == 0, func(p *clientConfig) bool { return p.maxBody == req.MaxBodyBytes })
+	if forced := req.attrs.charset(); forced != nil {
+		add("Charset", forced.Name(), false, func(p *clientConfig) bool { return p.attrs.charset() == forced })
+	}
 	body := "none"
 	if req.Body != nil {
 		if body = strconv.FormatInt(req.Body.Size(), 10) + " bytes"; req.Body.Size() < 0 {

@@ -37,7 +37,7 @@ func TestExplain_namesTheSourceOfEveryValue(t *testing.T) {
 		parley.WithQuery("page", "1"), parley.WithCookie("theme", "dark"),
 		parley.WithTimeouts(parley.Timeouts{Read: 7 * time.Second}), parley.WithBasicAuth("u", "SECRET"),
 		parley.WithMiddleware(passOn))
-	derived, err := root.With(parley.WithHeader("Accept-Language", "fr"), parley.WithQuery("size", "9"), parley.WithMaxRedirects(3))
+	derived, err := root.With(parley.WithHeader("Accept-Language", "fr"), parley.WithQuery("size", "9"), parley.WithMaxRedirects(3), parley.WithCharset("latin1"))
 	require.NoError(t, err)
 	here, err := url.Parse("https://a.test/")
 	require.NoError(t, err)
@@ -70,7 +70,7 @@ func TestExplain_namesTheSourceOfEveryValue(t *testing.T) {
 	}, explained(e.Timeouts))
 	require.Equal(t, map[string]string{
 		"Redirects": "at most 3 (derived session)", "RedirectPolicy": "parley_test.approve (request)",
-		"Decompression": "decoded (default)", "MaxBodyBytes": "100 (request)", "Body": "5 bytes (request)",
+		"Decompression": "decoded (default)", "MaxBodyBytes": "100 (request)", "Charset": "windows-1252 (derived session)", "Body": "5 bytes (request)",
 	}, explained(e.Settings))
 	require.Equal(t, parley.Setting{Name: "Auth", Value: "<Basic auth>", Source: parley.SourceSession}, e.Auth)
 	require.Equal(t, "https://a.test:443", e.PoolKey)

@@ -62,6 +62,16 @@ type attribute struct {
 	next       *attribute
 }
 
+// get gives the newest value for key, nil if there is none.
+func (a *attribute) get(key any) any {
+	for ; a != nil; a = a.next {
+		if a.key == key {
+			return a.value
+		}
+	}
+	return nil
+}
+
 type option func(*settings) error
 
 func (o option) applyClient(c *clientConfig) error   { return o(&c.settings) }

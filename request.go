@@ -180,12 +180,7 @@ func (r *Request) Clone() *Request {
 // Attribute gives the value that was attached for key with [WithAttribute], the
 // request's before the session's; nil if there is none.
 func (r *Request) Attribute(key any) any {
-	for a := r.attrs; a != nil; a = a.next {
-		if a.key == key {
-			return a.value
-		}
-	}
-	return nil
+	return r.attrs.get(key)
 }
 
 // apply puts one layer of values over those that the request has. Its Header and

@@ -3,8 +3,8 @@ package parley_test
 // Every case of the list of known vulnerabilities of HTTP clients has a test whose
 // name begins with its number: section 4 (what is written) in this file and in
 // security_body_test.go, section 5 (what is read) in security_parse_test.go and
-// security_desync_test.go, section 6 (exhaustion) in security_limits_test.go and
-// security_exhaustion_test.go, and the rules that need no socket once more in
+// security_desync_test.go, section 6 (exhaustion) in security_limits_test.go,
+// security_exhaustion_test.go and security_answer_test.go, and the rules that need no socket once more in
 // package internal/h1. These have no test, or parts of them have none:
 //
 //	S053  credentials given by option: come with the auth layer
@@ -21,10 +21,10 @@ package parley_test
 //	S088  deflate: comes with that coding
 //	S090  a body after a redirect: comes with redirects
 //	S091  not offered: there is no upload limit
-//	S095  challenges, links, dispositions and dates: come with their parsers
+//	S095  dispositions and dates: come with their parsers
 //	S096  Location: comes with redirects
 //	S098  a refused redirect and a failing hook: come with redirects and hooks
-//	S099  charsets: come with charset decoding; HTML is never parsed
+//	S099  names of files: come with downloads; HTML is never parsed
 //	S100  multipart: comes with multipart
 
 import (
