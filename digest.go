@@ -82,7 +82,7 @@ func (d *digestAuth) Send(ctx context.Context, req *Request, next Transport) (*R
 			return d.checkProof(resp, space, m)
 		}
 		c := digest.Choose(challenge.Parse(resp.Header["Www-Authenticate"]))
-		if c == nil || !answersAgain(c, sends, known, m.Nonce) {
+		if c == nil || !answersAgain(c, sends, known, space, m) {
 			d.state.forget(space)
 			return resp, nil
 		}
@@ -100,12 +100,12 @@ func (d *digestAuth) Send(ctx context.Context, req *Request, next Transport) (*R
 // answersAgain reports whether to answer a challenge. What was refused once with that
 // password is not tried again: that would lock accounts. A stale nonce is no refusal
 // (RFC 7616, section 3.3), but one more try is enough for it.
-func answersAgain(c *digest.Challenge, sends int, known bool, nonce string) bool {
+func answersAgain(c *digest.Challenge, sends int, known bool, space *digestSpace, m *digest.Message) bool {
 	switch {
 	case sends == 1 && !known:
 		return true
-	case sends == 1:
-		return c.Stale || c.Nonce != nonce
+	case sends == 1: // with a nonce that may have ended, or with what is for another realm
+		return c.Stale || c.Nonce != m.Nonce || c.Realm != space.challenge.Realm
 	}
 	return sends == 2 && !known && c.Stale
 }

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -239,6 +240,25 @@ func TestDigest_aProtectionSpaceHasABorder(t *testing.T) {
 		}
 		require.Equal(t, want, len(s.fields("nc"))-before, path)
 	}
+}
+
+func TestDigest_realmsMayShareANonce(t *testing.T) {
+	t.Parallel()
+	s := serveDigest(t, func(_ int, f map[string]string, r *wiretest.Request) string {
+		if f["realm"] != r.URL.Path {
+			return fmt.Sprintf("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nWWW-Authenticate: Digest realm=%q, nonce=n, qop=auth\r\n\r\n", r.URL.Path)
+		}
+		return wiretest.OK("in")
+	})
+	client := digestSession(t, s)
+	for range 2 {
+		require.Equal(t, "in", textOf(t, client, "a"))
+		require.Equal(t, "in", textOf(t, client, "b"))
+	}
+	counts := s.fields("nc")[1:]
+	require.Equal(t, "00000006", counts[len(counts)-1])
+	slices.Sort(counts)
+	require.Len(t, slices.Compact(counts), len(counts), "a nonce is counted, whatever the realm")
 }
 
 func TestDigest_protectedBodies(t *testing.T) {

@@ -39,7 +39,7 @@ var goldenKinds = map[string]error{
 	"ErrUnsupportedProtocol": parley.ErrUnsupportedProtocol, "ErrInvalidURL": parley.ErrInvalidURL,
 	"ErrInvalidHeader": parley.ErrInvalidHeader, "ErrTooManyRedirects": parley.ErrTooManyRedirects,
 	"ErrInsecureRedirect": parley.ErrInsecureRedirect, "ErrBodyNotRewindable": parley.ErrBodyNotRewindable,
-	"ErrDecoding": parley.ErrDecoding, "ErrBodyTooLarge": parley.ErrBodyTooLarge,
+	"ErrDecoding": parley.ErrDecoding, "ErrBodyTooLarge": parley.ErrBodyTooLarge, "ErrAuth": parley.ErrAuth,
 }
 
 // driveGolden does with parley what the case says, as a user of parley would

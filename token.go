@@ -96,10 +96,12 @@ func (t Token) credential(now time.Time) (*credential, error) {
 //
 // The source is asked, once for all requests that wait, when there is no token yet or
 // the last one is not Valid any more. It takes no context: a request that gives up does
-// not end its work. A 401 is returned as it is, for the source cannot be told to forget
-// a token that it takes for valid; where tokens are revoked early, use [TokenAuth] with
-// a function that makes a source anew. A source that fails is ErrAuth, with its error,
-// such as *oauth2.RetrieveError.
+// not end its work. A source that fails is ErrAuth, with its error, such as
+// *oauth2.RetrieveError.
+//
+// A 401 is returned as it is, for the source cannot be told to forget a token that it
+// takes for valid. Where tokens are revoked early use [TokenAuth] with a function that
+// asks anew each time; the program in examples/oauth2 shows both.
 func OAuth2Auth[T interface {
 	Valid() bool
 	SetAuthHeader(*http.Request)
