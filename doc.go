@@ -45,6 +45,31 @@
 // from page to page. What a server says of an error is in the StatusError: its body,
 // and problem details (RFC 9457) as a [Problem].
 //
+// # Redirects and cookies
+//
+// Redirects are followed, 20 at most ([WithMaxRedirects]); [Response].History holds
+// them. One that leads to another origin takes only harmless headers along, and what
+// stayed behind is not sent again in that chain: [WithRedirectHeaders] and
+// [WithTrustedOrigins] say what else may go where, a [RedirectPolicy] decides about
+// each, and [Response.Next] takes one step by hand.
+//
+// Every session keeps cookies in a [Jar] of its own, which can be listed, edited, saved
+// and loaded; [WithJar] shares one, replaces it by any other, or does without.
+//
+// # Credentials
+//
+// [WithBasicAuth], [WithBearerToken] and [WithAuth] with [DigestAuth], [TokenAuth],
+// [APIKeyHeader], [OAuth2Auth] or an [AuthFunc] prove who asks, for a session or one
+// request. They go to the origin that they were given for and to no other. Where
+// nothing is said, user information in the URL counts, then netrc: see [WithEnv] for
+// all that comes from the environment.
+//
+// # Hooks
+//
+// [WithRequestHook] and [WithResponseHook] look at a call as a whole and
+// [WithHopRequestHook] and [WithHopResponseHook] at each hop of it; all may change what
+// they see. [Client.Explain] tells beforehand what would be sent, and why.
+//
 // # Errors
 //
 // Every failed call returns an *[Error] that names the method, the URL without its

@@ -56,6 +56,7 @@ func walk(ctx context.Context, out io.Writer, url string) error {
 	}{
 		{"base URL, default header, query", query},
 		{"JSON out and in", exchangeJSON},
+		{"redirects, cookies and a login", login},
 		{"a stream, line by line", stream},
 		{"an error, matched by kind", timeout},
 		{"twelve requests over four connections", concurrent},
@@ -96,6 +97,32 @@ func exchangeJSON(ctx context.Context, out io.Writer, client *parley.Client) err
 		return err
 	}
 	fmt.Fprintf(out, "  sent and got back %+v\n", got.JSON)
+	return nil
+}
+
+func login(ctx context.Context, out io.Writer, client *parley.Client) error {
+	// The server sets a cookie and redirects to a page that shows it.
+	resp, err := client.Get(ctx, "cookies/set", parley.WithQuery("theme", "dark"))
+	if err != nil {
+		return err
+	}
+	for _, hop := range resp.History {
+		fmt.Fprintf(out, "  %s led from %s to %s\n", hop.Status, hop.Request.URL.Path, resp.Request.URL.Path)
+	}
+	if jar, ok := client.Jar().(*parley.Jar); ok {
+		for cookie := range jar.All() {
+			fmt.Fprintf(out, "  the jar has %s=%s\n", cookie.Name, cookie.Value)
+		}
+	}
+	auth, err := parley.DigestAuth("alice", "wonder")
+	if err != nil {
+		return err
+	}
+	resp, err = client.Get(ctx, "digest-auth/auth/alice/wonder", parley.WithAuth(auth))
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "  Digest login: %s after %d attempts\n", resp.Status, resp.Timing().Attempt)
 	return nil
 }
 

@@ -26,6 +26,11 @@ base URL, default header, query
 JSON out and in
   sent and got back {Hello:world Times:3}
 
+redirects, cookies and a login
+  302 Found led from /cookies/set to /cookies
+  the jar has theme=dark
+  Digest login: 200 OK after 2 attempts
+
 a stream, line by line
   {"id":0,"args":{}...
   {"id":1,"args":{}...
