@@ -72,7 +72,7 @@ func (l cookieLayer) Send(ctx context.Context, req *Request) (*Response, error) 
 // addTo gives the request with the jar's cookies, or as it is where there are none.
 // The URL says which, whatever the Host header says.
 func (l cookieLayer) addTo(req *Request) *Request {
-	var few [16]cookies.Pair
+	var few [32]cookies.Pair
 	pairs := few[:0]
 	switch {
 	case l.other != nil:
@@ -92,9 +92,9 @@ func (l cookieLayer) addTo(req *Request) *Request {
 
 // query leaves out what the request has itself, and what it does not want.
 func (l cookieLayer) query(req *Request) cookies.Query {
-	q := cookies.Query{Skip: [][]string{l.without, req.omitted().cookies}}
+	q := cookies.Query{Skip: [...][]string{l.without, req.omitted().cookies, nil}}
 	if lines := req.Header["Cookie"]; len(lines) > 0 {
-		q.Skip = append(q.Skip, cookieNames(lines))
+		q.Skip[2] = cookieNames(lines)
 		for _, line := range lines {
 			q.Used += len(line) + len("; ")
 		}
@@ -110,7 +110,7 @@ func (l cookieLayer) ofOther(pairs []cookies.Pair, req *Request) []cookies.Pair 
 	}
 	q := l.query(req)
 	for _, c := range list {
-		if c == nil || slices.ContainsFunc(q.Skip, func(names []string) bool { return slices.Contains(names, c.Name) }) {
+		if c == nil || q.Skips(c.Name) {
 			continue
 		}
 		value := c.Value

@@ -214,12 +214,13 @@ func (c *Client) explainCookies(req *Request) []Setting {
 		return out
 	}
 	leftOut := slices.Concat(own, omitted.cookies, c.cfg.removedCookie)
+	var ofJar []Setting
 	for _, cookie := range c.cfg.jar.Cookies(req.URL) {
 		if !slices.Contains(leftOut, cookie.Name) {
-			out = append(out, Setting{quoteBad(cookie.Name, 64), hidden, SourceJar})
+			ofJar = append(ofJar, Setting{quoteBad(cookie.Name, 64), hidden, SourceJar})
 		}
 	}
-	return out
+	return append(ofJar, out...)
 }
 
 func (c *Client) explainTimeouts(req *Request) []Setting {

@@ -86,10 +86,11 @@ type jarCore struct {
 	damaged map[string]bool // files that could not be loaded, which Save does not replace
 }
 
-// StoredCookie is a cookie of a [Jar]. It prints without its value.
+// StoredCookie is a cookie of a [Jar]. It prints without its value, and encoding/json,
+// with which logs are written, leaves that out, too: see [Jar.WriteJSON].
 type StoredCookie struct {
 	Name     string
-	Value    string        // as it was received, quotes included
+	Value    string        `json:"-"` // as it was received, quotes included
 	Domain   string        // the host in lower case and ASCII, or the domain of a cookie with Domain, without a dot in front
 	HostOnly bool          // it is for Domain itself and not for the names below it
 	Path     string        // begins with a slash; for it and all below it
@@ -138,7 +139,7 @@ func (j *Jar) SetLimits(l JarLimits) error {
 // sent: longer paths first, then older cookies. It is part of [http.CookieJar]; of a
 // cookie it gives name and value only.
 func (j *Jar) Cookies(u *url.URL) []*http.Cookie {
-	var few [16]cookies.Pair
+	var few [32]cookies.Pair
 	pairs := j.match(few[:0], u, cookies.Query{})
 	if len(pairs) == 0 {
 		return nil
@@ -176,10 +177,7 @@ func (j *Jar) SetCookies(u *url.URL, list []*http.Cookie) {
 	}
 	core, now := j.use(), time.Now()
 	for _, c := range list[:core.allowed(len(list))] {
-		if c != nil {
-			r := cookies.FromHTTP(c)
-			_ = core.store.Put(&r, &t, now) // an invalid cookie is ignored: RFC 6265bis, section 5.7
-		}
+		_ = core.set(&t, c, now) // an invalid cookie is ignored: RFC 6265bis, section 5.7
 	}
 }
 
@@ -208,27 +206,43 @@ func (c *jarCore) allowed(n int) int {
 // Set stores a cookie as if a response from u had set it, and says why if it must not
 // be stored: [ErrInvalidCookie]. A negative MaxAge removes the cookie.
 func (j *Jar) Set(u *url.URL, c *http.Cookie) error {
-	if c == nil {
-		return fmt.Errorf("parley: set cookie: %w", because(ErrInvalidCookie, errors.New("there is none")))
-	}
-	refused := func(err error) error {
-		return fmt.Errorf("parley: set cookie %q for %s: %w", quoteBad(c.Name, 64), urls.Redacted(u), because(ErrInvalidCookie, err))
-	}
 	t, ok := cookies.TargetOf(u)
-	if !ok {
-		return refused(errors.New("it needs a URL with http or https and a host"))
+	var err error
+	switch {
+	case !ok:
+		err = errNoCookieHost
+	case c != nil && c.Path != "" && c.Path[0] != '/': // of a server's it counts as none
+		err = errCookiePath
+	default:
+		err = j.use().set(&t, c, time.Now())
 	}
-	if err := cookieFault(c.Name, c.Value); err != nil {
-		return refused(err)
+	if err == nil {
+		return nil
 	}
-	if c.Path != "" && !strings.HasPrefix(c.Path, "/") {
-		return refused(errors.New("its path does not begin with a slash"))
+	name := ""
+	if c != nil {
+		name = c.Name
 	}
-	r := cookies.FromHTTP(c)
-	if err := j.use().store.Put(&r, &t, time.Now()); err != nil {
-		return refused(err)
+	return fmt.Errorf("parley: set cookie %q for %s: %w", quoteBad(name, 64), urls.Redacted(u), because(ErrInvalidCookie, err))
+}
+
+var (
+	errNoCookieHost = errors.New("it needs a URL with http or https and a host")
+	errNilCookie    = errors.New("there is none")
+	errCookiePath   = errors.New("its path does not begin with a slash")
+)
+
+// set stores a cookie that a program made. Of that more is asked than of a server's,
+// which other clients send back, too.
+func (c *jarCore) set(t *cookies.Target, cookie *http.Cookie, now time.Time) error {
+	if cookie == nil {
+		return errNilCookie
 	}
-	return nil
+	if err := cookieFault(cookie.Name, cookie.Value); err != nil {
+		return err
+	}
+	r := cookies.FromHTTP(cookie)
+	return c.store.Put(&r, t, now)
 }
 
 // all gives copies of the cookies that pick wants; nil wants all.

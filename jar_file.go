@@ -66,9 +66,11 @@ func (j *Jar) ReadNetscape(r io.Reader) error {
 
 // cookieFileError gives what came of reading its kind.
 func cookieFileError(bad []error, err error) error {
-	switch {
-	case err != nil:
+	switch damage := cookies.Damage(""); {
+	case errors.As(err, &damage):
 		return fmt.Errorf("parley: read cookies: %w", because(ErrCookieFile, err))
+	case err != nil:
+		return fmt.Errorf("parley: read cookies: %w", err)
 	case len(bad) > 0:
 		return fmt.Errorf("parley: read cookies: %w", because(ErrInvalidCookie, badRecords(bad)))
 	}

@@ -228,6 +228,7 @@ func TestReadJSON(t *testing.T) {
 		"no cookies":     {`{"version":1}`, 1, errNotOurs},
 		"cookies null":   {`{"cookies":null}`, 1, errNotOurs},
 		"another kind":   {`{"cookies":{}}`, 1, errNotOurs},
+		"no number":      {`{"version":"1","cookies":[]}`, 1, errVersion},
 		"a later format": {`{"version":2,"cookies":[]}`, 1, errVersion},
 		"a comma":        {file(good + ",\n" + good + "\n" + good), 5, errNotJSON},
 		"a text's end":   {file(good + ",\n{\"domain\":\"a\nb\"}"), 4, errNotJSON},

@@ -138,16 +138,22 @@ func (f *jsonFile) damage(err error) error {
 	if syntax := (*json.SyntaxError)(nil); errors.As(err, &syntax) {
 		err = errNotJSON // its text shows bytes of the file
 	}
+	if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) {
+		err = errVersion
+	}
 	return &LineError{max(f.in.line, 1), err}
 }
 
+const (
+	errNotJSON  = Damage("this is no JSON")
+	errNotOurs  = Damage(`this is no cookie file: it has no object with a list "cookies"`)
+	errVersion  = Damage("the file has another version than 1")
+	errTrailing = Damage("something follows after the end of the cookies")
+)
+
 var (
-	errNotJSON  = errors.New("this is no JSON")
-	errNotOurs  = errors.New(`this is no cookie file: it has no object with a list "cookies"`)
-	errVersion  = errors.New("the file has another version than 1")
-	errTrailing = errors.New("something follows after the end of the cookies")
-	errNotUTF8  = errors.New("the record is not UTF-8")
-	errFields   = errors.New("the record has a field of the wrong type")
+	errNotUTF8 = errors.New("the record is not UTF-8")
+	errFields  = errors.New("the record has a field of the wrong type")
 )
 
 // expect reads a delimiter.

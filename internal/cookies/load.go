@@ -27,15 +27,17 @@ func (e *LineError) Error() string { return fmt.Sprintf("line %d: %v", e.Line, e
 // Unwrap gives what is wrong.
 func (e *LineError) Unwrap() error { return e.Err }
 
-// What can be wrong with a file as a whole.
-var (
-	errEmptyFile = errors.New("the file is empty: even without cookies it has a first line")
-	errCutShort  = errors.New("the file is cut short")
-	errCutLine   = errors.New("the file is cut short: its last line has no end (add a line break if the line is whole)")
-)
+// Damage is what is wrong with a file as a whole. Errors of reading are none.
+type Damage string
 
-// What can be wrong with a record.
-var errLongRecord = errors.New("the record is longer than any cookie can be")
+func (d Damage) Error() string { return string(d) }
+
+const (
+	errEmptyFile  = Damage("the file is empty: even without cookies it has a first line")
+	errCutShort   = Damage("the file is cut short")
+	errCutLine    = Damage("the file is cut short: its last line has no end (add a line break if the line is whole)")
+	errLongRecord = Damage("the record is longer than any cookie can be") // damage in JSON only
+)
 
 // loader takes the records of a file into a store of its own, so that a file which
 // turns out to be damaged leaves no trace, and one of any size fits into the limits.

@@ -73,11 +73,12 @@ func (s *Store) Limits() Limits {
 
 // Query says what of the cookies of a target is wanted.
 type Query struct {
-	Used int        // bytes that the Cookie header has already
-	Skip [][]string // names that are not wanted
+	Used int         // bytes that the Cookie header has already
+	Skip [3][]string // names that are not wanted
 }
 
-func (q *Query) skips(name string) bool {
+// Skips reports whether a name is not wanted.
+func (q *Query) Skips(name string) bool {
 	for _, names := range q.Skip {
 		if slices.Contains(names, name) {
 			return true
@@ -100,7 +101,7 @@ func (s *Store) Match(dst []Pair, t *Target, now time.Time, q *Query) []Pair {
 	}
 	used := q.Used
 	for _, e := range site.cookies {
-		if !e.goesTo(t) || q.skips(e.Name) {
+		if !e.goesTo(t) || q.Skips(e.Name) {
 			continue
 		}
 		p := Pair{e.Name, e.Value}

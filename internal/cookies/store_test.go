@@ -174,7 +174,7 @@ func TestStore_limitsTheHeader(t *testing.T) {
 		require.NoError(t, set(t, s, "http://a.test/", line, noon))
 	}
 	require.Equal(t, "a=12345678; c=1", header(t, s, "http://a.test/", noon), "what does not fit is left out, not what follows")
-	got := s.Match(nil, at(t, "http://a.test/"), noon, &Query{Used: 9, Skip: [][]string{{"x"}, {"c"}}})
+	got := s.Match(nil, at(t, "http://a.test/"), noon, &Query{Used: 9, Skip: [3][]string{{"x"}, {"c"}}})
 	require.Empty(t, got)
 	s.SetLimits(Limits{CookieBytes: 5, PerDomain: -1, Total: -1, HeaderBytes: -1})
 	require.Equal(t, "c=1", header(t, s, "http://a.test/", noon), "and a new limit removes what passes it")
