@@ -21,7 +21,7 @@ package parley_test
 //	S088  deflate: comes with that coding
 //	S090  a body after a redirect: comes with redirects
 //	S091  not offered: there is no upload limit
-//	S095  dispositions and dates: come with their parsers
+//	S095  challenges, dispositions and dates: come with their parsers
 //	S096  Location: comes with redirects
 //	S098  a refused redirect and a failing hook: come with redirects and hooks
 //	S099  names of files: come with downloads; HTML is never parsed
