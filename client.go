@@ -36,7 +36,11 @@ type Client struct {
 	auth     Auth    // for requests that get the session's values
 	baseAuth Auth    // of the base URL's user information
 	conduct  *conduct
-	proxy    *Proxy // nil: the direct way
+	proxy    *Proxy    // nil: the direct way
+	security *security // nil: nothing is said of TLS
+	// foreignSecurity is security for other origins than those that get the session's
+	// values.
+	foreignSecurity *security
 	// coding is Accept-Encoding for requests that are decoded though the session's
 	// others are not.
 	coding []string
@@ -105,7 +109,11 @@ func (c *Client) prepare(parent *Client) error {
 	case c.cfg.noEnv:
 		c.cfg.env = nil
 	case c.cfg.env == nil:
-		c.cfg.env = readEnvironment()
+		env, err := readEnvironment()
+		if err != nil {
+			return err
+		}
+		c.cfg.env = env
 	}
 	if err := c.prepareBase(); err != nil {
 		return err
@@ -114,6 +122,7 @@ func (c *Client) prepare(parent *Client) error {
 		return err
 	}
 	c.prepareConduct()
+	c.prepareSecurity()
 	if c.proxy = c.cfg.proxy; c.proxy == nil && c.cfg.env != nil {
 		c.proxy = c.cfg.env.proxy
 	}

@@ -2,16 +2,12 @@ package parley
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
-	"runtime"
 	"strconv"
-	"sync"
 	"time"
-	"weak"
 
 	"github.com/seed-0474a412/parley/internal/connpool"
 	"github.com/seed-0474a412/parley/internal/dial"
@@ -192,7 +188,7 @@ func openConn(ctx context.Context, d *dialerBox, address string) (*conn, error) 
 func (c *conn) secure(ctx context.Context, key connKey) error {
 	tc, err := dial.TLS(ctx, c.rw, key.tls, key.host, &c.facts.dial)
 	if err != nil {
-		return tlsError(ctx, err)
+		return tlsError(ctx, key.host, err)
 	}
 	state := tc.ConnectionState()
 	c.tls, c.rw, c.state = tc, tc, &state
@@ -219,72 +215,10 @@ func dialEnded(ctx context.Context, err error) error {
 	return because(ErrClientClosed, err)
 }
 
-func tlsError(ctx context.Context, err error) error {
+// tlsError gives the failure of a handshake with host its kind.
+func tlsError(ctx context.Context, host string, err error) error {
 	if ctx.Err() != nil {
 		return dialEnded(ctx, fmt.Errorf("TLS handshake: %w", err))
 	}
-	return because(ErrTLS, err)
-}
-
-// tlsConfigs keeps the clone of each configuration that was met, so that the same
-// pointer means the same key. It holds none of the originals.
-type tlsConfigs struct {
-	mu     sync.Mutex
-	clones map[weak.Pointer[tls.Config]]*tls.Config
-	plain  *tls.Config
-}
-
-func newTLSConfigs() *tlsConfigs {
-	return &tlsConfigs{
-		clones: make(map[weak.Pointer[tls.Config]]*tls.Config),
-		plain:  prepareTLS(&tls.Config{}),
-	}
-}
-
-// of gives the clone of cfg; nil means the defaults.
-func (t *tlsConfigs) of(cfg *tls.Config) *tls.Config {
-	if cfg == nil {
-		return t.plain
-	}
-	w := weak.Make(cfg)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if clone := t.clones[w]; clone != nil {
-		return clone
-	}
-	clone := prepareTLS(cfg)
-	t.clones[w] = clone
-	runtime.AddCleanup(cfg, func(w weak.Pointer[tls.Config]) {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		delete(t.clones, w)
-	}, w)
-	return clone
-}
-
-// prepareTLS clones cfg for connections that speak HTTP/1.1 (RFC 7301).
-func prepareTLS(cfg *tls.Config) *tls.Config {
-	clone := cfg.Clone()
-	clone.NextProtos = []string{"http/1.1"}
-	if cache := cfg.ClientSessionCache; cache != nil {
-		clone.ClientSessionCache = &ownSessions{cache, rand.Text() + " "}
-	}
-	return clone
-}
-
-// ownSessions is a part of a session cache that one configuration has for itself. A
-// caller's configurations may share a cache, since tls.Config.Clone does not copy
-// it; but a session that was resumed would skip the check of the peer by the one,
-// or keep the client certificate of the other.
-type ownSessions struct {
-	cache  tls.ClientSessionCache
-	prefix string
-}
-
-func (o *ownSessions) Get(key string) (*tls.ClientSessionState, bool) {
-	return o.cache.Get(o.prefix + key)
-}
-
-func (o *ownSessions) Put(key string, state *tls.ClientSessionState) {
-	o.cache.Put(o.prefix+key, state)
+	return because(ErrTLS, explainTLS(host, err))
 }

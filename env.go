@@ -19,6 +19,12 @@ import (
 // would go through it. In a CGI program HTTP_PROXY counts in lower case only, as
 // whoever makes a request to it can set the other.
 //
+// REQUESTS_CA_BUNDLE or else CURL_CA_BUNDLE name a file or directory ([WithRootCAs]) to
+// verify servers by, in place of the system's roots; without them SSL_CERT_FILE and
+// SSL_CERT_DIR (several directories, separated as in PATH) add to these. New fails where
+// one of them leads nowhere or to something broken. No variable switches verification
+// off.
+//
 // Logins come from the file that NETRC names, else from .netrc in the home directory
 // (on Windows also _netrc). They are sent to their own machine where nothing else
 // proves who sends the request, also after a redirect; the default entry is not used.
@@ -35,14 +41,19 @@ func WithEnv(on bool) ClientOption {
 type environment struct {
 	netrc *netrcFile // nil: none
 	proxy *Proxy     // nil: none
+	roots *rootSet   // nil: the system's
 }
 
-func readEnvironment() *environment {
-	e := &environment{netrc: environmentNetrc()}
+func readEnvironment() (*environment, error) {
+	roots, err := environmentRoots(os.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	e := &environment{netrc: environmentNetrc(), roots: roots}
 	if proxies := newProxyEnv(os.Getenv); proxies != nil {
 		e.proxy = &Proxy{env: proxies}
 	}
-	return e
+	return e, nil
 }
 
 // environmentNetrc gives the file of the environment. One that is not there or cannot

@@ -96,6 +96,8 @@ func (x *exchange) failIO(phase Phase, sent Sent, err error) *Error {
 		x.pool.countTimeout(phase)
 	case errors.As(err, &malformed):
 		err = because(ErrRemoteProtocol, err)
+	case refusedByPeer(err):
+		err = because(ErrTLS, explainTLS(x.req.URL.Hostname(), err))
 	case phase == PhaseWrite:
 		err = because(ErrWrite, orClosed(err))
 	case errors.Is(err, io.EOF) || phase == PhaseResponse && errors.Is(err, io.ErrUnexpectedEOF):

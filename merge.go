@@ -141,14 +141,9 @@ func (c *Client) inherit(req *Request) {
 	if req.HeaderOrder == nil {
 		req.HeaderOrder = s.order
 	}
-	if req.TLSConfig == nil {
-		req.TLSConfig = s.tls
-	}
+	req.inheritSecurity(c)
 	if req.Proxy == nil {
 		req.Proxy = c.proxy
-	}
-	if req.proxyTLS == nil {
-		req.proxyTLS = s.proxyTLS
 	}
 	if req.dialer == nil {
 		req.dialer = s.dialer
@@ -207,9 +202,9 @@ func (c *Client) merge(req *Request) (*Request, error) {
 	out := req.Clone()
 	out.merged = true
 	out.URL = u
+	out.foreign = c.base != nil && !urls.SameOrigin(c.base.URL(), u) && !c.trusts(u)
 	c.inherit(out)
 	user := out.takeUser()
-	out.foreign = c.base != nil && !urls.SameOrigin(c.base.URL(), u) && !c.trusts(u)
 	p := &c.own
 	if out.foreign {
 		p = &c.foreign

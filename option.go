@@ -47,7 +47,7 @@ type settings struct {
 	tls           *tls.Config
 	dialer        *dialerBox
 	proxy         *Proxy
-	proxyTLS      *tls.Config
+	security      security
 	maxBody       int64  // 0: not said; negative: no limit
 	raw           choice // yes: no decoding
 	inform        func(status int, header http.Header)
@@ -332,17 +332,6 @@ func WithTimeouts(t Timeouts) Option {
 func WithExpectTimeout(d time.Duration) Option {
 	return option(func(s *settings) error {
 		s.expect = d
-		return nil
-	})
-}
-
-// WithTLSConfig sets the TLS settings for https. The pool clones cfg when it first
-// meets it and knows it by its pointer from then on: changes made later have no
-// effect, and two requests with different pointers never share a connection.
-// Without it, servers are verified by the system's roots.
-func WithTLSConfig(cfg *tls.Config) Option {
-	return option(func(s *settings) error {
-		s.tls = cfg
 		return nil
 	})
 }

@@ -161,7 +161,7 @@ func (p *Pool) keyOf(req *Request, via route) connKey {
 	}
 	if u.Scheme == "https" {
 		key.https = true
-		key.tls = p.tls.of(req.TLSConfig)
+		key.tls = p.tls.of(req.TLSConfig, req.security)
 	}
 	switch {
 	case key.port != "":
@@ -180,7 +180,7 @@ func (p *Pool) keyOf(req *Request, via route) connKey {
 func (p *Pool) lead(key *connKey, req *Request, via route) {
 	key.proxy = via
 	if via.hop().scheme == "https" {
-		key.proxyTLS = p.proxies.of(req.proxyTLS)
+		key.proxyTLS = p.proxies.of(req.security.forProxies())
 	}
 	if !key.https && via.forwards("http") {
 		key.host, key.port = "", ""

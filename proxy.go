@@ -1,7 +1,6 @@
 package parley
 
 import (
-	"crypto/tls"
 	"encoding/base64"
 	"errors"
 	"fmt"
@@ -293,15 +292,4 @@ func (r route) proxyFields(req *Request, h *h1.RequestHead) {
 		header[proxyAuthorization] = []string{r.hop().basic}
 		h.Header = header
 	}
-}
-
-// WithProxyTLSConfig sets the TLS settings for https proxies, as [WithTLSConfig]
-// does for servers. What is said of TLS with servers, such as roots, a client
-// certificate or verification switched off, does not hold for proxies, nor the
-// other way round. Without it, proxies are verified by the system's roots.
-func WithProxyTLSConfig(cfg *tls.Config) Option {
-	return option(func(s *settings) error {
-		s.proxyTLS = cfg
-		return nil
-	})
 }

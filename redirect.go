@@ -366,6 +366,7 @@ func (r *Request) leaveOrigin(from *url.URL) {
 		}
 	}
 	r.Trailers, r.foreign = nil, true
+	r.dropClientCert()
 	switch a := r.Auth.(type) {
 	case noAuth: // stays so, also for what netrc has
 	case leftBehind:

@@ -51,7 +51,7 @@ type Request struct {
 	OnInformational func(status int, header http.Header)
 
 	dialer       *dialerBox
-	proxyTLS     *tls.Config
+	security     *security // nil: nothing is said
 	attrs        *attribute
 	block        *headerBlock // encoded form of Header, valid while Header is the block's own
 	call         *callRecord
@@ -250,14 +250,9 @@ func (r *Request) applyScalars(s *settings) {
 	if s.order != nil {
 		r.HeaderOrder = slices.Clone(s.order)
 	}
-	if s.tls != nil {
-		r.TLSConfig = s.tls
-	}
+	r.applySecurity(s)
 	if s.proxy != nil {
 		r.Proxy = s.proxy
-	}
-	if s.proxyTLS != nil {
-		r.proxyTLS = s.proxyTLS
 	}
 	if s.dialer != nil {
 		r.dialer = s.dialer

@@ -72,7 +72,7 @@ func (c *conn) through(ctx context.Context, key connKey, hop hop) error {
 		var own dial.Times
 		tc, err := dial.TLS(ctx, c.sock, key.proxyTLS, hop.host, &own)
 		if err != nil {
-			return proxyError(ctx, key, "TLS handshake", because(ErrTLS, err))
+			return proxyError(ctx, key, "TLS handshake", because(ErrTLS, explainTLS(hop.host, err)))
 		}
 		c.tls, c.rw = tc, overTLS{tc, c.sock}
 	}

@@ -7,6 +7,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/pem"
 	"math/big"
 	"net"
 	"sync/atomic"
@@ -57,12 +58,36 @@ func (a *Authority) Roots() *x509.CertPool {
 	return pool
 }
 
+// PEM is the authority's own certificate.
+func (a *Authority) PEM() []byte { return certificatePEM(a.cert.Raw) }
+
+func certificatePEM(der []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+}
+
+// PairPEM gives a certificate and its key as files have them.
+func PairPEM(t testing.TB, pair tls.Certificate) (cert, key []byte) {
+	t.Helper()
+	for _, der := range pair.Certificate {
+		cert = append(cert, certificatePEM(der)...)
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	require.NoError(t, err)
+	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
+}
+
 // Trusted is a client's configuration that trusts the authority; a new one each time.
 func (a *Authority) Trusted() *tls.Config { return &tls.Config{RootCAs: a.Roots()} }
 
 // Certificate is a certificate for server and client use with names, which are
 // addresses or DNS names; the first is the common name.
 func (a *Authority) Certificate(t testing.TB, names ...string) tls.Certificate {
+	t.Helper()
+	return a.Issue(t, nil, names...)
+}
+
+// Issue is Certificate with a change to what is signed; nil for none.
+func (a *Authority) Issue(t testing.TB, change func(*x509.Certificate), names ...string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -75,6 +100,9 @@ func (a *Authority) Certificate(t testing.TB, names ...string) tls.Certificate {
 		} else {
 			template.DNSNames = append(template.DNSNames, name)
 		}
+	}
+	if change != nil {
+		change(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
 	require.NoError(t, err)
