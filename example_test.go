@@ -6,9 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -173,6 +177,40 @@ func ExampleError() {
 	// Output:
 	// true true
 	// response 50ms maybe sent
+}
+
+// A jar is kept from one run of a program to the next.
+func ExampleJar() {
+	dir, err := os.MkdirTemp("", "jar")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "cookies.json")
+
+	jar := parley.NewJar()
+	if err := jar.Load(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		log.Print(err) // a damaged file, or records that were left out
+	}
+	client, err := parley.New(parley.WithJar(jar))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+
+	shop := &url.URL{Scheme: "https", Host: "shop.example.com"}
+	if err := jar.Set(shop, &http.Cookie{Name: "theme", Value: "dark", Domain: "example.com", Path: "/", MaxAge: 3600}); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(jar.Set(shop, &http.Cookie{Name: "theme", Value: "dark", Domain: "com"}))
+	for c := range jar.All() {
+		fmt.Println(c, c.Value)
+	}
+	fmt.Println(jar, jar.Save(path))
+	// Output:
+	// parley: set cookie "theme" for https://shop.example.com: invalid cookie: its domain is a public suffix, which everybody shares
+	// <Cookie theme for example.com/> dark
+	// <Jar 1 cookies> <nil>
 }
 
 func ExampleWithMiddleware() {
