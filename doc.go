@@ -64,6 +64,13 @@
 // nothing is said, user information in the URL counts, then netrc: see [WithEnv] for
 // all that comes from the environment.
 //
+// # The network
+//
+// [WithProxy], [WithProxyFunc] and [WithoutProxy] say by which way requests go, else the
+// variables of the environment ([WithEnv]). [WithRootCAs], [WithClientCert], [WithVerify]
+// and [WithTLSConfig] say who is trusted and what is shown. All of them may be said of a
+// session or of one request; connections never serve a request that asked for others.
+//
 // # Hooks
 //
 // [WithRequestHook] and [WithResponseHook] look at a call as a whole and

@@ -31,7 +31,7 @@ func (k *kind) Is(target error) bool {
 //
 //	ErrTimeout              also os.ErrDeadlineExceeded
 //	    ErrPoolTimeout      no connection came free within Timeouts.Pool
-//	    ErrConnectTimeout   DNS, TCP and TLS took longer than Timeouts.Connect
+//	    ErrConnectTimeout   DNS, TCP, proxy and TLS took longer than Timeouts.Connect
 //	    ErrWriteTimeout     the peer took no byte for Timeouts.Write
 //	    ErrResponseTimeout  no whole response head within Timeouts.Response
 //	    ErrReadTimeout      no byte of the body for Timeouts.Read
@@ -45,7 +45,9 @@ func (k *kind) Is(target error) bool {
 //	    ErrLocalProtocol    the request cannot be put into HTTP
 //	        ErrInvalidHeader    a header name, header value or method is malformed
 //	    ErrRemoteProtocol   the answer is no HTTP, or breaks its rules or limits
-//	ErrProxy, ErrTLS, ErrUnsupportedProtocol, ErrInvalidURL, ErrTooManyRedirects,
+//	ErrProxy                no way through the proxy, with the kind of what failed there; see ProxyError
+//	ErrTLS                  the handshake failed, by the server's certificate or otherwise
+//	ErrUnsupportedProtocol, ErrInvalidURL, ErrTooManyRedirects,
 //	ErrInsecureRedirect, ErrRedirectRefused, ErrBodyNotRewindable, ErrDecoding,
 //	ErrBodyTooLarge, ErrAuth, ErrClientClosed
 //	ErrInvalidCookie, ErrNoCookie, ErrAmbiguousCookie, ErrCookieFile: see Jar
@@ -125,7 +127,7 @@ type Phase string
 const (
 	PhaseRequest  Phase = "request"  // building the request: URL, options, body
 	PhasePool     Phase = "pool"     // waiting for a connection
-	PhaseConnect  Phase = "connect"  // DNS, TCP, TLS
+	PhaseConnect  Phase = "connect"  // DNS, TCP, proxy, TLS
 	PhaseWrite    Phase = "write"    // sending the request
 	PhaseResponse Phase = "response" // waiting for the response head
 	PhaseRead     Phase = "read"     // reading the response body

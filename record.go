@@ -53,8 +53,8 @@ type Timing struct {
 	Before    time.Duration // redirects, challenges and tries before this request, and middleware
 	Pool      time.Duration // from then to having a connection, without what dialling took
 	DNS       time.Duration // looking up the name
-	Connect   time.Duration // TCP
-	TLS       time.Duration // the handshake
+	Connect   time.Duration // TCP, and what a proxy wants before the way is free
+	TLS       time.Duration // the handshake with the server
 	Write     time.Duration // from having a connection to the end of the request; zero for one of up to 4 KiB, which waits for nobody
 	FirstByte time.Duration // from the end of the request to the first byte of an answer, be it of a 1xx; not after Response
 	Response  time.Duration // from the end of the request to the end of the response's head

@@ -28,8 +28,8 @@ type Timeouts struct {
 	// Pool bounds the wait for a connection when all that the limits allow are
 	// in use. Default 5 s. Passing it is ErrPoolTimeout.
 	Pool time.Duration
-	// Connect bounds the making of one connection: DNS, TCP and TLS together.
-	// Default 5 s. Passing it is ErrConnectTimeout.
+	// Connect bounds the making of one connection: DNS, TCP, proxy and TLS
+	// together. Default 5 s. Passing it is ErrConnectTimeout.
 	Connect time.Duration
 	// Write bounds each wait for the peer to take more bytes, not the whole
 	// body. Default 30 s. Passing it is ErrWriteTimeout.
