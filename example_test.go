@@ -331,3 +331,29 @@ func ExampleStatusError_Decode() {
 	}
 	// Output: 409 2026-12-01
 }
+
+// Proxies can be chosen for each request, by host, scheme or anything else.
+func ExampleWithProxyFunc() {
+	office := &url.URL{Scheme: "socks5h", Host: "proxy.example.com:1080"}
+	client, err := parley.New(parley.WithProxyFunc(func(req *parley.Request) (*url.URL, error) {
+		if strings.HasSuffix(req.URL.Hostname(), ".internal") {
+			return office, nil
+		}
+		return nil, nil // directly
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer client.Close()
+	for _, u := range []string{"https://wiki.internal/", "https://example.com/"} {
+		req, err := client.NewRequest("GET", u)
+		if err != nil {
+			log.Fatal(err)
+		}
+		proxy, err := req.Proxy.For(req)
+		fmt.Println(u, "by", proxy, err)
+	}
+	// Output:
+	// https://wiki.internal/ by socks5h://proxy.example.com:1080 <nil>
+	// https://example.com/ by <nil> <nil>
+}

@@ -37,6 +37,43 @@ func TestS027_EveryFieldOfTheKeyCounts(t *testing.T) {
 	})
 }
 
+// Through a proxy the server is a part of the key wherever there is a tunnel to it.
+func TestS027_KeyOfRequestThroughAProxy(t *testing.T) {
+	t.Parallel()
+	pool, err := NewPool(PoolConfig{})
+	require.NoError(t, err)
+	defer pool.Close()
+	keyOf := func(url, proxy string) connKey {
+		req, err := NewRequest("GET", url, WithProxy(proxy))
+		require.NoError(t, err)
+		via, err := pool.routeOf(req)
+		require.NoError(t, err)
+		return pool.keyOf(req, via)
+	}
+	type way struct{ url, proxy string }
+	for _, same := range [][2]way{
+		{{"http://a.test/", "http://p.test"}, {"http://b.test:81/", "p.test:80"}},
+		{{"http://a.test/", "https://u:s@p.test"}, {"http://b.test/", "https://u:s@P.test:443"}},
+		{{"https://a.test/", "http://p.test"}, {"https://a.test:443/", "http://p.test"}},
+		{{"http://a.test/", "socks5://p.test"}, {"http://a.test/x", "socks5://p.test:1080"}},
+	} {
+		require.Equal(t, keyOf(same[0].url, same[0].proxy), keyOf(same[1].url, same[1].proxy), "%v", same)
+	}
+	for _, different := range [][2]way{
+		{{"https://a.test/", "http://p.test"}, {"https://b.test/", "http://p.test"}},
+		{{"http://a.test/", "socks5://p.test"}, {"http://b.test/", "socks5://p.test"}},
+		{{"http://a.test/", "socks5://p.test"}, {"http://a.test/", "socks5h://p.test"}},
+		{{"http://a.test/", "http://p.test"}, {"http://a.test/", "https://p.test:80"}},
+		{{"http://a.test/", "http://p.test"}, {"https://a.test/", "http://p.test"}},
+		{{"http://a.test/", "http://p.test"}, {"http://a.test/", "http://u:s@p.test"}},
+		{{"http://a.test/", "http://u:s@p.test"}, {"http://a.test/", "http://u:S@p.test"}},
+		{{"http://a.test/", "socks5://u:s@p.test"}, {"http://a.test/", "socks5://u:S@p.test"}},
+		{{"http://a.test/", "http://u:@p.test"}, {"http://a.test/", "http://p.test"}},
+	} {
+		require.NotEqual(t, keyOf(different[0].url, different[0].proxy), keyOf(different[1].url, different[1].proxy), "%v", different)
+	}
+}
+
 // A key prints without what is secret in it, also for verbs that do not fit.
 func TestS198_KeyPrintsWithoutSecrets(t *testing.T) {
 	t.Parallel()

@@ -398,3 +398,29 @@ func TestProxy_timeOnTheWayCountsAsConnecting(t *testing.T) {
 	require.Less(t, timing.Pool, pause)
 	require.Positive(t, timing.TLS)
 }
+
+func TestProxy_limitsAndCancellationReachThrough(t *testing.T) {
+	t.Parallel()
+	ca := wiretest.NewAuthority(t)
+	server := wiretest.ServeTLS(t, ca.Server(t, "a.test"), wiretest.Answer(func(c *wiretest.Conn, r *wiretest.Request) string {
+		if r.URL.Path == "/silent" {
+			c.Hold()
+			return ""
+		}
+		return wiretest.OK("x")
+	}))
+	names := wiretest.NewNames(map[string]string{"a.test:443": server.Addr()})
+	plain, secure := wiretest.NewProxy(t, names, ""), wiretest.NewProxyTLS(t, ca.Server(t), names, "")
+	for _, proxy := range []string{plain.URL(), secure.URL(), withLogin(plain.Server, "socks5h", "")} {
+		client := newSession(t, parley.WithProxy(proxy), parley.WithProxyTLSConfig(ca.Trusted()), parley.WithTLSConfig(ca.Trusted()))
+		textOf(t, client, "https://a.test/")
+		_, err := client.Get(t.Context(), "https://a.test/silent", parley.WithTimeouts(parley.Timeouts{Response: 50 * time.Millisecond}))
+		require.ErrorIs(t, err, parley.ErrResponseTimeout)
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		_, err = client.Get(ctx, "https://a.test/silent")
+		require.ErrorIs(t, err, context.Canceled)
+		textOf(t, client, "https://a.test/")
+		require.Equal(t, 1, client.Stats().Idle)
+	}
+}
