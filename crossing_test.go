@@ -118,9 +118,6 @@ func leads(status int, location string, headers ...string) string {
 	return text + strings.Join(append(headers, "\r\n"), "\r\n")
 }
 
-// redirects are the statuses that lead to another URL.
-var redirects = []int{301, 302, 303, 307, 308}
-
 // entryPoints are the ways to send a request.
 var entryPoints = map[string]func(ctx context.Context, c *parley.Client, method, url string, opts ...parley.RequestOption) (*parley.Response, error){
 	"request": func(ctx context.Context, c *parley.Client, method, url string, opts ...parley.RequestOption) (*parley.Response, error) {

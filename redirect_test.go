@@ -19,12 +19,12 @@ import (
 func TestRedirect_methodAndBodyForEachStatus(t *testing.T) {
 	t.Parallel()
 	answers := map[string]string{}
-	for _, status := range redirects {
+	for _, status := range redirectStatuses {
 		answers[fmt.Sprintf("http://a.test/%d", status)] = leads(status, "/next")
 	}
 	x := newCrossing(t, answers)
 	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "REPORT"} {
-		for _, status := range redirects {
+		for _, status := range redirectStatuses {
 			t.Run(fmt.Sprintf("%s %d", method, status), func(t *testing.T) {
 				want, kept := method, true
 				switch {
