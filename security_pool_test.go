@@ -8,12 +8,10 @@ package parley_test
 //	S029 interface, resolver and Unix socket have no option of their own: a dialer chooses them
 //	S033 the part of a retried 503 comes with the retry policy
 //	S034 not offered: neither a cache nor merging of equal requests
-//	S122 to S129 the part of Location comes with redirects, proxy URLs are read by the same parser
+//	S122 to S129 proxy URLs are read by the same parser; Locations are in security_redirect_test.go under S122
 //	S132 not offered: an address filter; WithDialer with a net.Dialer's Control is the place for one
-//	S160 the parts of CONNECT, redirects and retries come with these
-//	S162 the part of a followed 307 comes with redirects, that of hooks with hooks; middleware stands in
+//	S160 the parts of CONNECT and retries come with these
 //	S163 the part of auth objects comes with these
-//	S164 the parts of redirects and history come with these
 //	S166 the part of ALPN comes with HTTP/2, joined attempts with retry
 //	S196 the part of event streams comes with these; a streamed body stands in
 //	S197 comes with the retry policy and event streams

@@ -8,8 +8,6 @@ package parley_test
 // package internal/h1. These have no test, or parts of them have none:
 //
 //	S053  credentials given by option: come with the auth layer
-//	S055  methods of redirected requests: come with redirects
-//	S056  redirect targets: come with redirects
 //	S060  multipart boundaries: come with multipart
 //	S061  no API makes an upgrade request: Upgrade is a header like any other
 //	S066  retries: come with the retry policy
@@ -17,13 +15,9 @@ package parley_test
 //	S084  downloads and event streams: come with them
 //	S085  deflate, br and zstd: come with these codings
 //	S086  codings other than gzip: come with them
-//	S087  the body of a redirect: comes with redirects
 //	S088  deflate: comes with that coding
-//	S090  a body after a redirect: comes with redirects
 //	S091  not offered: there is no upload limit
-//	S095  challenges, dispositions and dates: come with their parsers
-//	S096  Location: comes with redirects
-//	S098  a refused redirect and a failing hook: come with redirects and hooks
+//	S095  dispositions and dates: come with their parsers
 //	S099  names of files: come with downloads; HTML is never parsed
 //	S100  multipart: comes with multipart
 
