@@ -17,7 +17,7 @@ package parley_test
 //	S086  codings other than gzip: come with them
 //	S088  deflate: comes with that coding
 //	S091  not offered: there is no upload limit
-//	S095  dispositions and dates: come with their parsers
+//	S095  challenges, dispositions and dates: come with their parsers
 //	S099  names of files: come with downloads; HTML is never parsed
 //	S100  multipart: comes with multipart
 
