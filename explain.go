@@ -365,7 +365,10 @@ func (c *Client) explainNetwork(req *Request, e *Explanation) error {
 		e.TLS = c.explainTLS(req)
 	}
 	if c.pool != nil {
-		e.PoolKey = c.pool.keyOf(req, via).origin()
+		e.PoolKey = c.pool.keyOf(req, via.withFields(req.proxyHeader)).origin()
+		if req.proxyHeader != nil && !via.direct() {
+			e.PoolKey += " with headers for the proxy"
+		}
 		if req.Proxy != nil && req.Proxy.choose != nil {
 			e.PoolKey += " via the proxy that the function chooses"
 		}

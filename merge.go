@@ -142,6 +142,7 @@ func (c *Client) inherit(req *Request) {
 		req.HeaderOrder = s.order
 	}
 	req.inheritSecurity(c)
+	req.proxyHeader = req.proxyHeader.over(s.proxyHeader)
 	if req.Proxy == nil {
 		req.Proxy = c.proxy
 	}

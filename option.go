@@ -48,6 +48,7 @@ type settings struct {
 	dialer        *dialerBox
 	proxy         *Proxy
 	security      security
+	proxyHeader   *proxyHeader
 	maxBody       int64  // 0: not said; negative: no limit
 	raw           choice // yes: no decoding
 	inform        func(status int, header http.Header)

@@ -149,7 +149,7 @@ func (p *Pool) routeOf(req *Request) (route, error) {
 	if err == nil && via.forwards(req.URL.Scheme) {
 		err = checkTarget(req.URL.Hostname(), cmp.Or(req.URL.Port(), "80"))
 	}
-	return via, err
+	return via.withFields(req.proxyHeader), err
 }
 
 // keyOf gives the pool key of a request that goes by way of via.

@@ -5,15 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"net"
-	"net/http"
 	"net/url"
 	"strings"
 	"unique"
 
 	"github.com/seed-0474a412/parley/internal/dial"
-	"github.com/seed-0474a412/parley/internal/h1"
 	"github.com/seed-0474a412/parley/internal/urls"
 )
 
@@ -162,6 +159,7 @@ func (p Proxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
 type hop struct {
 	scheme, host, port string
 	basic              string // value of Proxy-Authorization; "": none
+	fields             string // header lines of WithProxyHeader
 	login              dial.Login
 }
 
@@ -274,22 +272,4 @@ func (h *hop) takeLogin(user *url.Userinfo) error {
 	}
 	h.basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 	return nil
-}
-
-const proxyAuthorization = "Proxy-Authorization"
-
-// proxyFields sees to it that credentials for a proxy are in a head if a proxy is to read
-// it, and only then.
-func (r route) proxyFields(req *Request, h *h1.RequestHead) {
-	given, forwards := h.Header[proxyAuthorization] != nil, r.forwards(req.URL.Scheme)
-	switch {
-	case given && !forwards && req.Method != http.MethodConnect:
-		h.Header = h.Header.Clone()
-		delete(h.Header, proxyAuthorization)
-	case !given && forwards && r.hop().basic != "":
-		header := make(http.Header, len(h.Header)+1)
-		maps.Copy(header, h.Header)
-		header[proxyAuthorization] = []string{r.hop().basic}
-		h.Header = header
-	}
 }

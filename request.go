@@ -51,7 +51,8 @@ type Request struct {
 	OnInformational func(status int, header http.Header)
 
 	dialer       *dialerBox
-	security     *security // nil: nothing is said
+	security     *security    // nil: nothing is said
+	proxyHeader  *proxyHeader // nil: none
 	attrs        *attribute
 	block        *headerBlock // encoded form of Header, valid while Header is the block's own
 	call         *callRecord
@@ -251,6 +252,7 @@ func (r *Request) applyScalars(s *settings) {
 		r.HeaderOrder = slices.Clone(s.order)
 	}
 	r.applySecurity(s)
+	r.proxyHeader = s.proxyHeader.over(r.proxyHeader)
 	if s.proxy != nil {
 		r.Proxy = s.proxy
 	}

@@ -10,7 +10,7 @@ package parley_test
 //	S034 not offered: neither a cache nor merging of equal requests
 //	S122 to S129 proxy URLs are read by the same parser; Locations are in security_redirect_test.go under S122
 //	S132 not offered: an address filter; WithDialer with a net.Dialer's Control is the place for one
-//	S160 the parts of CONNECT and retries come with these
+//	S160 the part of retries comes with the retry policy; that of CONNECT is under S159
 //	S163 the part of auth objects comes with these
 //	S166 the part of ALPN comes with HTTP/2, joined attempts with retry
 //	S196 the part of event streams comes with these; a streamed body stands in

@@ -4,7 +4,6 @@ package parley_test
 // here too; of section 8 these have no test, or not for every part:
 //
 //	S114  a Digest login at a proxy: comes with the challenge of a 407
-//	S115  headers of the caller's for CONNECT: not offered
 
 import (
 	"crypto/tls"
@@ -416,5 +415,56 @@ func TestS164_NoErrorShowsAProxyPassword(t *testing.T) {
 		_, err := client.Get(t.Context(), "https://a.test/", parley.WithProxy(proxy))
 		require.Error(t, err)
 		requireNoSecret(t, fmt.Sprintf("%v %+v %#v", err, err, err), "SECRET", "u:SECRET")
+	}
+}
+
+func TestS115_HeadersForTheProxyAreItsAlone(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := wiretest.NewProxy(t, w.names, "")
+	client := newSession(t, parley.WithProxy(withLogin(p.Server, "http", "user:pass")), parley.WithTLSConfig(w.ca.Trusted()),
+		parley.WithProxyHeader("x-ticket", "SECRET1"), parley.WithProxyHeader("User-Agent", "mine"))
+	textOf(t, client, "https://a.test/")
+	head, _, _ := strings.Cut(p.Text(), "\r\n\r\n")
+	require.Equal(t, "CONNECT a.test:443 HTTP/1.1\r\nHost: a.test:443\r\nProxy-Authorization: Basic "+basicOf("user:pass")+
+		"\r\nUser-Agent: mine\r\nX-Ticket: SECRET1", head)
+	for range 2 {
+		textOf(t, client, "https://a.test/")
+		textOf(t, client, "https://a.test/", parley.WithProxyHeader("X-Ticket", "SECRET2"))
+		textOf(t, client, "https://a.test/", parley.WithProxyHeader("X-Ticket", ""), parley.WithProxyHeader("Proxy-Authorization", "Bearer SECRET3"))
+	}
+	require.Len(t, p.Asked(), 3, "they are a part of what tells tunnels apart")
+	require.Contains(t, p.Text(), "Proxy-Authorization: Bearer SECRET3\r\nUser-Agent: mine\r\n\r\n")
+	requireNoSecret(t, w.secure.Text(), "SECRET1", "SECRET2", "SECRET3")
+
+	names := direct(wiretest.NewNames(map[string]string{"a.test:80": w.clear.Addr()}), p.Server)
+	client = derive(t, client, parley.WithDialer(names))
+	textOf(t, client, "http://a.test/", parley.WithProxy(withLogin(p.Server, "socks5h", "")))
+	textOf(t, client, "http://a.test/", parley.WithoutProxy())
+	requireNoSecret(t, w.clear.Text(), "SECRET1")
+	before := len(p.Text())
+	textOf(t, client, "http://a.test/", parley.WithHeader("X-Ticket", "of the caller's"), parley.WithHeader("Proxy-Authorization", "Bearer given"))
+	require.Contains(t, p.Text()[before:], "\r\nX-Ticket: SECRET1\r\n")
+	require.Contains(t, p.Text()[before:], "\r\nProxy-Authorization: Bearer given\r\n")
+	require.NotContains(t, p.Text()[before:], "of the caller's")
+
+	prepared, err := parley.NewRequest("GET", "https://b.test/", parley.WithProxyHeader("X-Other", "2"))
+	require.NoError(t, err)
+	resp, err := client.Send(t.Context(), prepared)
+	require.NoError(t, err)
+	require.NoError(t, resp.Close())
+	require.Contains(t, p.Text(), "User-Agent: mine\r\nX-Other: 2\r\nX-Ticket: SECRET1\r\n\r\n")
+	e, err := client.Explain(prepared)
+	require.NoError(t, err)
+	require.Contains(t, e.PoolKey, "with headers for the proxy")
+	requireNoSecret(t, e.String(), "SECRET1")
+
+	for _, bad := range []struct{ name, value string }{
+		{"X-Ticket", "SECRET\r\nX: 1"}, {"X Ticket", "SECRET"}, {"", "SECRET"}, {"X-Ticket", "SECRET\x00"},
+		{"Host", "SECRET"}, {"content-length", "5"}, {"Transfer-Encoding", "chunked"}, {"Connection", "close"}, {"Upgrade", "x"},
+	} {
+		_, err := parley.New(parley.WithProxyHeader(bad.name, bad.value))
+		require.ErrorIs(t, err, parley.ErrInvalidHeader, bad.name)
+		require.NotContains(t, err.Error(), "SECRET")
 	}
 }

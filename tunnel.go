@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -115,9 +116,7 @@ func (c *conn) tunnel(ctx context.Context, key connKey, hop hop) (step string, e
 	case key.https:
 		head := h1.RequestHead{Method: http.MethodConnect, Target: key.target(), Host: key.target()}
 		head.Header = http.Header{"User-Agent": {userAgent}}
-		if hop.basic != "" {
-			head.Header[proxyAuthorization] = []string{hop.basic}
-		}
+		maps.Copy(head.Header, hop.header())
 		return "CONNECT", connectFailed(key, hop, dial.Connect(c.rw, &head, headLimits))
 	}
 	return "", nil
