@@ -220,5 +220,5 @@ func tlsError(ctx context.Context, host string, err error) error {
 	if ctx.Err() != nil {
 		return dialEnded(ctx, fmt.Errorf("TLS handshake: %w", err))
 	}
-	return because(ErrTLS, explainTLS(host, err))
+	return because(ErrTLS, explainTLS(host, "WithRootCAs", err))
 }

@@ -97,7 +97,7 @@ func (x *exchange) failIO(phase Phase, sent Sent, err error) *Error {
 	case errors.As(err, &malformed):
 		err = because(ErrRemoteProtocol, err)
 	case refusedByPeer(err):
-		err = because(ErrTLS, explainTLS(x.req.URL.Hostname(), err))
+		err = because(ErrTLS, explainTLS(x.req.URL.Hostname(), "WithRootCAs", err))
 	case phase == PhaseWrite:
 		err = because(ErrWrite, orClosed(err))
 	case errors.Is(err, io.EOF) || phase == PhaseResponse && errors.Is(err, io.ErrUnexpectedEOF):

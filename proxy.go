@@ -29,6 +29,7 @@ import (
 // Proxy-Authorization header that is set by hand is sent where an HTTP proxy reads
 // it, in the place of these: with an http URL that goes through an http or https proxy,
 // and with a CONNECT request of the caller's own. In any other request it is left out.
+// [WithProxyHeader] adds what else a proxy is to be told.
 //
 // A Proxy does not change and is safe for concurrent use. It prints without
 // credentials.

@@ -341,6 +341,26 @@ func TestProxy_tunnelCarriesBodiesAndUpgrades(t *testing.T) {
 	require.NoError(t, resp.Close())
 }
 
+func TestProxy_aTunnelByHand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := wiretest.NewProxy(t, w.names, "user:pass")
+	client := newSession(t, parley.WithProxy(withLogin(p.Server, "http", "user:pass")))
+	textOf(t, client, "http://a.test/")
+	resp, err := client.Request(t.Context(), "CONNECT", "http://b.test/")
+	require.NoError(t, err)
+	require.Equal(t, http.StatusOK, resp.StatusCode)
+	_, err = io.WriteString(resp.Body.(io.Writer), "GET /x HTTP/1.1\r\nHost: b.test\r\n\r\n")
+	require.NoError(t, err)
+	answer := make([]byte, len(wiretest.OK("b.test/x")))
+	_, err = io.ReadFull(resp.Body, answer)
+	require.NoError(t, err)
+	require.Equal(t, wiretest.OK("b.test/x"), string(answer))
+	require.NoError(t, resp.Close())
+	require.Equal(t, []string{"GET http://a.test/", "CONNECT b.test:80"}, p.Asked())
+	require.Zero(t, client.Stats().Idle, "a tunnel is nobody else's")
+}
+
 func TestProxy_targetsOfOtherForms(t *testing.T) {
 	t.Parallel()
 	proxy := wiretest.Serve(t, wiretest.Answer(func(_ *wiretest.Conn, r *wiretest.Request) string {

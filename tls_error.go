@@ -26,8 +26,9 @@ func (f *tlsFault) Unwrap() error { return f.err }
 // maxNames is how many names of a certificate an error shows.
 const maxNames = 5
 
-// explainTLS puts the failure of a handshake with host into words.
-func explainTLS(host string, err error) error {
+// explainTLS puts the failure of a handshake with host into words. trust names the option
+// that says who is to be trusted.
+func explainTLS(host, trust string, err error) error {
 	what := ""
 	var invalid x509.CertificateInvalidError
 	var hostname x509.HostnameError
@@ -39,7 +40,7 @@ func explainTLS(host string, err error) error {
 	case errors.As(err, &hostname):
 		what = "its certificate is for " + namesOf(hostname.Certificate) + ", not for this name"
 	case errors.As(err, &unknown):
-		what = unknownAuthority(unknown.Cert)
+		what = unknownAuthority(unknown.Cert, trust)
 	case errors.As(err, &record):
 		what = "it does not speak TLS; is it an http:// URL?"
 	case refusedByPeer(err):
@@ -66,8 +67,8 @@ func invalidCertificate(err *x509.CertificateInvalidError) string {
 }
 
 // unknownAuthority says who signed a certificate.
-func unknownAuthority(cert *x509.Certificate) string {
-	const advice = "; if it is to be trusted, give the certificate that it is to be verified by WithRootCAs"
+func unknownAuthority(cert *x509.Certificate, trust string) string {
+	advice := "; to trust it, give the authority's certificate to " + trust
 	switch {
 	case cert == nil:
 		return "its certificate is signed by an unknown authority" + advice

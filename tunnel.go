@@ -73,7 +73,7 @@ func (c *conn) through(ctx context.Context, key connKey, hop hop) error {
 		var own dial.Times
 		tc, err := dial.TLS(ctx, c.sock, key.proxyTLS, hop.host, &own)
 		if err != nil {
-			return proxyError(ctx, key, "TLS handshake", because(ErrTLS, explainTLS(hop.host, err)))
+			return proxyError(ctx, key, "TLS handshake", because(ErrTLS, explainTLS(hop.host, "WithProxyTLSConfig", err)))
 		}
 		c.tls, c.rw = tc, overTLS{tc, c.sock}
 	}
