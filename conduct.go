@@ -42,6 +42,9 @@ type conduct struct {
 	trusted []*url.URL // with the base URL: origins that the session's values may go to
 	netrc   *netrcFile // nil: not used
 
+	dialer      *dialerBox   // nil: the pool's
+	proxyHeader *proxyHeader // nil: none
+
 	hooks      hooks
 	middleware []Middleware // of the request alone
 }
@@ -49,7 +52,7 @@ type conduct struct {
 // said reports whether anything differs from the default.
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
-		len(c.trusted) > 0 || c.netrc != nil || !c.hooks.empty() || len(c.middleware) > 0
+		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.proxyHeader != nil || !c.hooks.empty() || len(c.middleware) > 0
 }
 
 // plain reports whether nothing of the user's runs between the call and the transport.
@@ -88,6 +91,10 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	if c.netrc != nil {
 		out.netrc = c.netrc
 	}
+	if c.dialer != nil {
+		out.dialer = c.dialer
+	}
+	out.proxyHeader = c.proxyHeader.over(earlier.proxyHeader)
 	out.hooks = c.hooks.after(earlier.hooks)
 	out.middleware = joined(earlier.middleware, c.middleware)
 	return &out

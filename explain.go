@@ -365,8 +365,8 @@ func (c *Client) explainNetwork(req *Request, e *Explanation) error {
 		e.TLS = c.explainTLS(req)
 	}
 	if c.pool != nil {
-		e.PoolKey = c.pool.keyOf(req, via.withFields(req.proxyHeader)).origin()
-		if req.proxyHeader != nil && !via.direct() {
+		e.PoolKey = c.pool.keyOf(req, via.withFields(req.proxyFields())).origin()
+		if req.proxyFields() != nil && !via.direct() {
 			e.PoolKey += " with headers for the proxy"
 		}
 		if req.Proxy != nil && req.Proxy.choose != nil {

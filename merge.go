@@ -142,12 +142,8 @@ func (c *Client) inherit(req *Request) {
 		req.HeaderOrder = s.order
 	}
 	req.inheritSecurity(c)
-	req.proxyHeader = req.proxyHeader.over(s.proxyHeader)
 	if req.Proxy == nil {
 		req.Proxy = c.proxy
-	}
-	if req.dialer == nil {
-		req.dialer = s.dialer
 	}
 	if req.MaxBodyBytes == 0 {
 		req.MaxBodyBytes = s.maxBody

@@ -45,10 +45,8 @@ type settings struct {
 	timeouts      Timeouts
 	expect        time.Duration
 	tls           *tls.Config
-	dialer        *dialerBox
 	proxy         *Proxy
 	security      security
-	proxyHeader   *proxyHeader
 	maxBody       int64  // 0: not said; negative: no limit
 	raw           choice // yes: no decoding
 	inform        func(status int, header http.Header)

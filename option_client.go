@@ -104,7 +104,7 @@ func WithDialer(d Dialer) ClientOption {
 		if d == nil {
 			return failed("WithDialer needs a dialer")
 		}
-		c.dialer = &dialerBox{d}
+		c.conduct.dialer = &dialerBox{d}
 		return nil
 	})
 }

@@ -149,15 +149,15 @@ func (p *Pool) routeOf(req *Request) (route, error) {
 	if err == nil && via.forwards(req.URL.Scheme) {
 		err = checkTarget(req.URL.Hostname(), cmp.Or(req.URL.Port(), "80"))
 	}
-	return via.withFields(req.proxyHeader), err
+	return via.withFields(req.proxyFields()), err
 }
 
 // keyOf gives the pool key of a request that goes by way of via.
 func (p *Pool) keyOf(req *Request, via route) connKey {
 	u := req.URL
-	key := connKey{host: u.Hostname(), port: u.Port(), dialer: req.dialer}
-	if key.dialer == nil {
-		key.dialer = p.dialer
+	key := connKey{host: u.Hostname(), port: u.Port(), dialer: p.dialer}
+	if c := req.conduct; c != nil && c.dialer != nil {
+		key.dialer = c.dialer
 	}
 	if u.Scheme == "https" {
 		key.https = true

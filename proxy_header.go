@@ -71,7 +71,7 @@ func WithProxyHeader(name, value string) Option {
 		if slices.Contains(messageHeaders, name) && name != proxyAuthorization || name == "Te" || name == "Upgrade" {
 			return because(ErrInvalidHeader, fmt.Errorf("WithProxyHeader cannot set %s", quoteBad(name, 32)))
 		}
-		s.proxyHeader = (&proxyHeader{[]Param{{Key: name, Value: value}}}).over(s.proxyHeader)
+		s.conduct.proxyHeader = (&proxyHeader{[]Param{{Key: name, Value: value}}}).over(s.conduct.proxyHeader)
 		return nil
 	})
 }
@@ -104,4 +104,12 @@ func (r route) withFields(header *proxyHeader) route {
 	}
 	h.fields = lines.String()
 	return route{unique.Make(unique.Make(h))}
+}
+
+// proxyFields gives what goes along to a proxy.
+func (r *Request) proxyFields() *proxyHeader {
+	if r.conduct == nil {
+		return nil
+	}
+	return r.conduct.proxyHeader
 }

@@ -50,9 +50,7 @@ type Request struct {
 	Proxy           *Proxy        // see WithProxy; nil: a session's or the environment's choice, else none
 	OnInformational func(status int, header http.Header)
 
-	dialer       *dialerBox
-	security     *security    // nil: nothing is said
-	proxyHeader  *proxyHeader // nil: none
+	security     *security // nil: nothing is said
 	attrs        *attribute
 	block        *headerBlock // encoded form of Header, valid while Header is the block's own
 	call         *callRecord
@@ -252,12 +250,8 @@ func (r *Request) applyScalars(s *settings) {
 		r.HeaderOrder = slices.Clone(s.order)
 	}
 	r.applySecurity(s)
-	r.proxyHeader = s.proxyHeader.over(r.proxyHeader)
 	if s.proxy != nil {
 		r.Proxy = s.proxy
-	}
-	if s.dialer != nil {
-		r.dialer = s.dialer
 	}
 	if s.maxBody != 0 {
 		r.MaxBodyBytes = s.maxBody
