@@ -47,8 +47,9 @@ func (f AuthFunc) Send(ctx context.Context, req *Request, next Transport) (*Resp
 func (f AuthFunc) String() string { return "<AuthFunc>" }
 
 // WithAuth proves who sends the request. A request's word wins over its session's, a
-// request's own Authorization header too; nothing that was set explicitly is replaced
-// by user information in a URL or by netrc.
+// request's own Authorization header too, and an Authorization header that a hook or
+// middleware sets wins over Basic, Digest and tokens. Nothing that was set explicitly
+// is replaced by user information in a URL or by netrc.
 func WithAuth(a Auth) Option {
 	return option(func(s *settings) error {
 		if a == nil {
@@ -262,8 +263,13 @@ func (c *Client) settleAuth(req *Request, said bool, user *url.Userinfo) (err er
 // setsAuthorization reports whether a is nothing but an Authorization header, so that
 // there is no sense in having both.
 func setsAuthorization(a Auth) bool {
-	h, ok := a.(*headerAuth)
-	return ok && h.name == "Authorization"
+	switch a := a.(type) {
+	case *headerAuth:
+		return a.name == "Authorization"
+	case *tokenAuth, *digestAuth, *netrcAuth:
+		return true
+	}
+	return false
 }
 
 // overrideAuth takes over what a derived session says of who asks: its own word, be it

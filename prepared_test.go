@@ -156,6 +156,12 @@ func TestPrepared_theLastWordOnWhoAsksWins(t *testing.T) {
 		req.Header.Set("Authorization", "function")
 		return nil
 	}))
+	digest, err := parley.DigestAuth("u", "p")
+	require.NoError(t, err)
+	key, err := parley.APIKeyHeader("X-Key", "k")
+	require.NoError(t, err)
+	token := parley.TokenAuth(func(context.Context) (parley.Token, error) { return parley.Token{Value: "t"}, nil })
+	byHand := func(req *parley.Request) { req.Header.Set("Authorization", "hand") }
 	type (
 		session = []parley.ClientOption
 		request = []parley.RequestOption
@@ -193,7 +199,13 @@ func TestPrepared_theLastWordOnWhoAsksWins(t *testing.T) {
 		"a header changed by With":              {session: session{own}, with: request{bearer("4")}, want: "Bearer 4"},
 		"removed by With":                       {session: session{bearer("1")}, with: request{parley.WithoutHeader("Authorization")}, want: ""},
 		"left out by With":                      {session: session{bearer("1")}, with: request{parley.WithoutAuth()}, want: ""},
-		"header by hand":                        {session: session{bearer("1")}, edit: func(req *parley.Request) { req.Header.Set("Authorization", "hand") }, want: "hand"},
+		"Digest and a header by hand":           {session: session{parley.WithAuth(digest)}, edit: byHand, want: "hand"},
+		"a token and a header by hand":          {session: session{parley.WithAuth(token)}, edit: byHand, want: "hand"},
+		"a header over a token":                 {session: session{parley.WithAuth(token)}, request: request{own}, want: "own"},
+		"a header and a token":                  {session: session{own, parley.WithAuth(token)}, want: "Bearer t"},
+		"a key and a header":                    {session: session{own, parley.WithAuth(key)}, want: "own"},
+		"a key and a header by hand":            {session: session{parley.WithAuth(key)}, edit: byHand, want: "hand"},
+		"header by hand":                        {session: session{bearer("1")}, edit: byHand, want: "hand"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := derive(t, derive(t, x.client, tt.session...), tt.derived...)

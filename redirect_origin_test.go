@@ -3,6 +3,9 @@ package parley_test
 import (
 	"net/http"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -232,4 +235,33 @@ func TestNext_ofAResponseThatIsNobodys(t *testing.T) {
 	require.Equal(t, http.Header{"x-ODD": {"1"}, "content-TYPE": {"x"}}, req.Header)
 	_, err = new(parley.Response).Next()
 	require.ErrorIs(t, err, http.ErrNoLocation)
+}
+
+func TestRedirect_loginsOfNetrcAreForTheirOwnMachine(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "netrc")
+	require.NoError(t, os.WriteFile(path, []byte("machine a.test login a password SECRET\nmachine b.test login b password p\n"), 0o600))
+	t.Setenv("NETRC", path)
+	x := newCrossing(t, map[string]string{
+		"http://a.test/1": leads(302, "http://b.test/2"), "http://b.test/2": leads(302, "http://c.test/3"), "http://c.test/3": leads(302, "http://a.test/4"),
+	}, parley.WithEnv(true))
+	for name, tt := range map[string]struct {
+		opts []parley.RequestOption
+		want string
+	}{
+		"netrc":              {nil, "a b  "}, // not to a again: c sent it there
+		"none":               {[]parley.RequestOption{parley.WithoutAuth()}, "   "},
+		"header removed":     {[]parley.RequestOption{parley.WithoutHeader("Authorization")}, "   "},
+		"credentials of its": {[]parley.RequestOption{parley.WithBasicAuth("own", "p")}, "own b  "},
+	} {
+		resp, err := x.client.Get(t.Context(), "http://a.test/1", tt.opts...)
+		require.NoError(t, err, name)
+		require.Equal(t, "http://a.test/4", resp.Request.URL.String())
+		var users []string
+		for _, a := range x.seen() {
+			user, _, _ := a.BasicAuth()
+			users = append(users, user)
+		}
+		require.Equal(t, tt.want, strings.Join(users, " "), name)
+	}
+	require.NotContains(t, x.servers["http://b.test"].Text(), "SECRET")
 }

@@ -393,14 +393,15 @@ func TestRedirect_limitsOfTheBodyDoNotConcernIntermediateAnswers(t *testing.T) {
 func TestRedirect_byHandOnABarePool(t *testing.T) {
 	t.Parallel()
 	x := newCrossing(t, map[string]string{
-		"http://a.test/1": leads(302, "/2"), "http://a.test/2": leads(302, "http://b.test/3"), "http://b.test/3": leads(302, "http://a.test/4"),
+		"http://a.test/1": leads(302, "/2", "Set-Cookie: s=1; Path=/"), "http://a.test/2": leads(302, "http://b.test/3", "Set-Cookie: s=2; Path=/"),
+		"http://b.test/3": leads(302, "http://a.test/4"),
 	})
 	pool, err := parley.NewPool(parley.PoolConfig{Dialer: x.names})
 	require.NoError(t, err)
 	defer pool.Close()
 	auth, err := parley.BearerAuth("SECRET")
 	require.NoError(t, err)
-	stack := parley.Redirects()(parley.Authenticate(auth)(pool))
+	stack := parley.Redirects()(parley.Authenticate(auth)(parley.Cookies(parley.NewJar())(pool)))
 	req, err := parley.NewRequest("GET", "http://a.test/1")
 	require.NoError(t, err)
 	resp, err := stack.Send(t.Context(), req)
@@ -408,13 +409,15 @@ func TestRedirect_byHandOnABarePool(t *testing.T) {
 	text, err := resp.Text()
 	require.NoError(t, err)
 	require.Equal(t, "GET http://a.test/4", text)
-	var authorized []string
+	var authorized, cookies []string
 	for _, a := range x.seen() {
+		cookies = append(cookies, a.Header.Get("Cookie"))
 		if a.Header.Get("Authorization") != "" {
 			authorized = append(authorized, a.String())
 		}
 	}
 	require.Equal(t, []string{"GET http://a.test/1", "GET http://a.test/2"}, authorized)
+	require.Equal(t, []string{"", "s=1", "", "s=2"}, cookies)
 	require.Equal(t, "http://a.test/1", req.URL.String(), "the request is as it was")
 	require.Empty(t, req.Header)
 	require.Nil(t, req.Auth)
