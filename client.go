@@ -284,8 +284,16 @@ type readLayer struct{ next Transport }
 
 func (l readLayer) Send(ctx context.Context, req *Request) (*Response, error) {
 	resp, err := l.next.Send(ctx, req)
-	if err != nil || req.call == nil || !req.call.full || switched(req.Method, resp.StatusCode) || req.discards(resp) {
+	if err != nil || req.discards(resp) {
 		return resp, err
+	}
+	return req.whole(resp)
+}
+
+// whole reads the body of the answer if the call wants it read.
+func (r *Request) whole(resp *Response) (*Response, error) {
+	if r.call == nil || !r.call.full || switched(r.Method, resp.StatusCode) {
+		return resp, nil
 	}
 	if _, err := resp.Bytes(); err != nil {
 		return nil, err
@@ -362,10 +370,8 @@ func (c *Client) send(ctx context.Context, k *call) (*Response, error) {
 	if resp, err = complete(&k.req, resp, err); err != nil {
 		return nil, k.wrap(ctx, err)
 	}
-	if k.rec.full && !switched(k.req.Method, resp.StatusCode) {
-		if _, err := resp.Bytes(); err != nil {
-			return nil, k.wrap(ctx, err)
-		}
+	if resp, err = k.req.whole(resp); err != nil { // hooks and middleware may have made it
+		return nil, k.wrap(ctx, err)
 	}
 	return resp, nil
 }

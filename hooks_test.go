@@ -231,6 +231,27 @@ func TestHooks_bodyIsReadAfterACallAndNotOfAStream(t *testing.T) {
 	}
 }
 
+func TestHooks_bodyIsReadAlsoWhereAPolicyStopped(t *testing.T) {
+	t.Parallel()
+	const answer = "HTTP/1.1 302 Found\r\nLocation: /2\r\nContent-Length: 4\r\n\r\nbody"
+	x := newCrossing(t, map[string]string{"http://a.test/1": answer, "http://a.test/cut": strings.Replace(answer, " 4", " 9", 1)},
+		parley.WithRedirectPolicy(func(context.Context, *parley.Redirect) error { return parley.ErrStopRedirect }),
+		parley.WithTimeouts(parley.Timeouts{Read: waitLong}))
+	active, failed := -1, 0
+	opts := []parley.RequestOption{
+		parley.WithResponseHook(func(context.Context, *parley.Response) (*parley.Response, error) {
+			active = x.client.Stats().Active
+			return nil, nil
+		}),
+		parley.WithErrorHook(func(context.Context, *parley.Request, error) error { failed++; return nil }),
+	}
+	require.Equal(t, "body", textOf(t, x.client, "http://a.test/1", opts...))
+	require.Zero(t, active)
+	_, err := x.client.Get(t.Context(), "http://a.test/cut", opts...)
+	require.ErrorIs(t, err, parley.ErrReadTimeout)
+	require.Equal(t, 1, failed)
+}
+
 func TestHooks_ofErrors(t *testing.T) {
 	t.Parallel()
 	errOther, errMiddleware := errors.New("other"), errors.New("middleware")

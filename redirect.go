@@ -71,7 +71,8 @@ func WithFollowRedirects(on bool) Option {
 
 // WithMaxRedirects sets how many redirects of a call are followed; one more is
 // ErrTooManyRedirects. Default 20 ([DefaultMaxRedirects]). With 0 or less none is
-// followed and the redirect itself is the response.
+// followed and the redirect itself is the response. Where WithFollowRedirects(false)
+// was said it changes nothing.
 func WithMaxRedirects(n int) Option {
 	return option(func(s *settings) error {
 		if s.conduct.maxRedirects = n; n <= 0 {
@@ -159,7 +160,7 @@ func (l redirectLayer) Send(ctx context.Context, req *Request) (*Response, error
 		next, err := l.step(ctx, req, resp)
 		switch {
 		case errors.Is(err, ErrStopRedirect):
-			return resp, nil
+			return req.whole(resp)
 		case err != nil:
 			resp.Close() // that it could not be closed adds nothing to why it is given up
 			return nil, resp.fail("redirect", PhaseRedirect, &RedirectError{Response: resp, Err: err})
@@ -253,6 +254,9 @@ func (r *Response) Next() (*Request, error) {
 // afterRedirect makes the request that follows a redirect. Whether its body can be
 // sent is for checkContent to say.
 func (r *Request) afterRedirect(resp *Response) (*Request, error) {
+	if all := resp.Header["Location"]; slices.ContainsFunc(all, func(other string) bool { return other != all[0] }) {
+		return nil, because(ErrInvalidURL, errors.New("several Location headers that differ"))
+	}
 	u, err := urls.Resolve(withoutUser(r.URL), location(resp))
 	if err != nil {
 		return nil, urlError(err)

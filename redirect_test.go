@@ -193,6 +193,19 @@ func TestRedirect_malformedLocationIsAnError(t *testing.T) {
 	}
 }
 
+func TestRedirect_severalLocationsMustAgree(t *testing.T) {
+	t.Parallel()
+	x := newCrossing(t, map[string]string{
+		"http://a.test/same": leads(302, "/next", "Location: /next"), "http://a.test/two": leads(302, "/next", "Location: http://b.test/"),
+	})
+	require.Equal(t, "GET http://a.test/next", textOf(t, x.client, "http://a.test/same"))
+	x.seen()
+	_, err := x.client.Get(t.Context(), "http://a.test/two")
+	require.ErrorIs(t, err, parley.ErrInvalidURL)
+	requireRedirectError(t, err)
+	require.Len(t, x.seen(), 1)
+}
+
 // requireRedirectError demands an error about a redirect, of the usual form.
 func requireRedirectError(t testing.TB, err error) *parley.RedirectError {
 	t.Helper()
