@@ -179,8 +179,8 @@ func (a *headerAuth) within(plain *headerBlock, order []string) *headerBlock {
 	h := cloneHeader(plain.header)
 	h[a.name] = []string{a.value}
 	encoded, err := h1.AppendHeader(nil, h, order)
-	if err != nil {
-		return nil
+	if err != nil || endsConnection(h) {
+		return nil // for the transport to look at
 	}
 	full := &headerBlock{header: h, encoded: encoded}
 	a.last.Store(&authBlock{plain, full})

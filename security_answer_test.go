@@ -1,6 +1,7 @@
 package parley_test
 
 import (
+	"context"
 	"io"
 	"net/http"
 	"strings"
@@ -51,6 +52,34 @@ func TestS095_HeadersOfAnswersAreReadInLinearTime(t *testing.T) {
 				require.NotEmpty(t, resp.Charset())
 				require.Error(t, resp.Decode(new(int)))
 			})
+		}
+	}
+}
+
+func TestS095_ChallengesAreReadInLinearTime(t *testing.T) {
+	t.Parallel()
+	wiretest.Guard(t, guardTime)
+	const size = 64 << 10
+	digest, err := parley.DigestAuth("u", "SECRET")
+	require.NoError(t, err)
+	for _, unit := range []string{",", `"`, "\xa0", `\`, "Basic , , ,", "Digest ", "Digest a=", `Digest realm="`, "=", " ", "\t", `a="\"`, "a=b,"} {
+		for _, before := range []string{"", "Digest ", `Digest realm="r", nonce="n", `, `Digest realm="`} {
+			value := before + strings.Repeat(unit, size/len(unit))
+			sends := 0
+			server := parley.TransportFunc(func(_ context.Context, req *parley.Request) (*parley.Response, error) {
+				sends++
+				return &parley.Response{StatusCode: 401, Body: http.NoBody, Request: req, Header: http.Header{
+					"Www-Authenticate": {value}, "Authentication-Info": {value},
+				}}, nil
+			})
+			req, err := parley.NewRequest("GET", "http://a.test/")
+			require.NoError(t, err)
+			quick(t, before+" "+unit, func() {
+				resp, err := digest.Send(t.Context(), req, server)
+				require.NoError(t, err)
+				require.Equal(t, 401, resp.StatusCode)
+			})
+			require.LessOrEqual(t, sends, 3)
 		}
 	}
 }

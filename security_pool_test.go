@@ -4,21 +4,23 @@ package parley_test
 // reuse, targets, timeouts and errors these have no test, since what they are about
 // is not there (yet):
 //
-//	S026 the part of auth objects comes with these: a caller's own header stands in
 //	S029 interface, resolver and Unix socket have no option of their own: a dialer chooses them
 //	S033 the part of a retried 503 comes with the retry policy
 //	S034 not offered: neither a cache nor merging of equal requests
 //	S122 to S129 proxy URLs are read by the same parser; Locations are in security_redirect_test.go under S122
 //	S132 not offered: an address filter; WithDialer with a net.Dialer's Control is the place for one
 //	S160 the part of retries comes with the retry policy; that of CONNECT is under S159
-//	S163 the part of auth objects comes with these
+//	S150 not offered: a token is opaque, nothing parses it
 //	S166 the part of ALPN comes with HTTP/2, joined attempts with retry
 //	S196 the part of event streams comes with these; a streamed body stands in
 //	S197 comes with the retry policy and event streams
-//	S198 auth comes with it
+//	S179, S180, S200 not offered: HSTS
+//	S181 to S183, S201 come with event streams
+//	S199 comes with dumps
 
 import (
 	"bytes"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -286,6 +288,18 @@ func TestS029_DialerSeparatesConnections(t *testing.T) {
 	require.Equal(t, 3, server.Accepted(), "a derived session keeps the dialer's identity")
 }
 
+// connectionAuths are ways to send credentials of a scheme that holds for the
+// connection.
+func connectionAuths(t *testing.T, value string) []parley.Auth {
+	key, err := parley.APIKeyHeader("Authorization", value)
+	require.NoError(t, err)
+	set := parley.AuthFunc(func(_ context.Context, req *parley.Request) error {
+		req.Header.Set("Authorization", value)
+		return nil
+	})
+	return []parley.Auth{key, set, parley.CombineAuth(set)}
+}
+
 func TestS026_CredentialsOfAConnectionEndWithTheRequest(t *testing.T) {
 	t.Parallel()
 	for _, header := range []string{"Authorization", "Proxy-Authorization"} {
@@ -305,6 +319,24 @@ func TestS026_CredentialsOfAConnectionEndWithTheRequest(t *testing.T) {
 			textOf(t, client, "")
 			require.Equal(t, 2, server.Accepted(), "other schemes are of the request alone")
 
+			if header == "Authorization" {
+				before := server.Accepted()
+				for _, auth := range connectionAuths(t, value) {
+					textOf(t, client, "", parley.WithAuth(auth))
+					textOf(t, client, "")
+					require.Equal(t, before+1, server.Accepted(), "%v", auth)
+					session := derive(t, client, parley.WithAuth(auth))
+					textOf(t, session, "")
+					textOf(t, session, "")
+					require.Equal(t, before+2, server.Accepted(), "%v of a session", auth)
+					textOf(t, client, "")
+					before += 3
+				}
+				server = wiretest.Serve(t, wiretest.Echo())
+				client = newSession(t, parley.WithBaseURL(server.URL()))
+				textOf(t, client, "", parley.WithHeader(header, value))
+				textOf(t, client, "")
+			}
 			session := derive(t, client, parley.WithHeader(header, value))
 			textOf(t, session, "")
 			textOf(t, session, "")

@@ -7,7 +7,6 @@ package parley_test
 // security_exhaustion_test.go and security_answer_test.go, and the rules that need no socket once more in
 // package internal/h1. These have no test, or parts of them have none:
 //
-//	S053  credentials given by option: come with the auth layer
 //	S060  multipart boundaries: come with multipart
 //	S061  no API makes an upgrade request: Upgrade is a header like any other
 //	S066  retries: come with the retry policy
@@ -17,7 +16,7 @@ package parley_test
 //	S086  codings other than gzip: come with them
 //	S088  deflate: comes with that coding
 //	S091  not offered: there is no upload limit
-//	S095  challenges, dispositions and dates: come with their parsers
+//	S095  dispositions and Retry-After: come with their parsers
 //	S099  names of files: come with downloads; HTML is never parsed
 //	S100  multipart: comes with multipart
 
@@ -206,6 +205,10 @@ func TestS053_ControlBytesInHeaderValuesAreRefused(t *testing.T) {
 				_, err = r.client.Send(t.Context(), req)
 				return err
 			},
+			"auth function": r.get(parley.WithAuth(parley.AuthFunc(func(_ context.Context, req *parley.Request) error {
+				req.Header.Set("Authorization", value)
+				return nil
+			}))),
 			"middleware": r.through(func(req *parley.Request) { req.Header["X-A"] = []string{value} }),
 		}
 		for _, name := range []string{"Content-Length", "Transfer-Encoding"} {
@@ -214,10 +217,23 @@ func TestS053_ControlBytesInHeaderValuesAreRefused(t *testing.T) {
 		for name, send := range ways {
 			t.Run(name, func(t *testing.T) { r.on(t).refuses(parley.ErrInvalidHeader, send) })
 		}
+		require.ErrorIs(t, r.get(parley.WithAuth(parley.TokenAuth(func(context.Context) (parley.Token, error) {
+			return parley.Token{Value: value}, nil
+		})))(), parley.ErrAuth)
 		_, err := parley.New(parley.WithHeader("X-A", value))
 		require.ErrorIs(t, err, parley.ErrInvalidHeader, "a session's default")
 		_, err = parley.New(parley.WithCookie("a", value))
 		require.ErrorIs(t, err, parley.ErrInvalidHeader, "a session's cookie")
+		_, err = parley.New(parley.WithBasicAuth("u"+value, "p"))
+		require.Error(t, err, "a user name")
+		_, err = parley.New(parley.WithBasicAuth("u", "p"+value))
+		require.Error(t, err, "a password")
+		_, err = parley.New(parley.WithBearerToken("t" + value))
+		require.Error(t, err, "a token")
+		_, err = parley.DigestAuth("u", "p"+value)
+		require.Error(t, err, "a password for Digest")
+		_, err = parley.APIKeyHeader("X-Key", "k"+value)
+		require.ErrorIs(t, err, parley.ErrInvalidHeader, "a key")
 	}
 	require.Contains(t, r.takes(r.get(parley.WithHeader("X-A", "a\tb"))), "\r\nX-A: a\tb\r\n")
 	require.Contains(t, r.takes(r.get(parley.WithHeader("X-A", "\x80\xff"))), "\r\nX-A: \x80\xff\r\n")
