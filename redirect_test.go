@@ -193,6 +193,14 @@ func TestRedirect_malformedLocationIsAnError(t *testing.T) {
 	}
 }
 
+func TestRedirect_aTargetOfTheCallersIsForOneRequest(t *testing.T) {
+	t.Parallel()
+	x := newCrossing(t, map[string]string{"http://a.test/odd?x": leads(307, "/next")})
+	_, err := x.client.Get(t.Context(), "http://a.test/start", parley.WithTarget("/odd?x"))
+	require.NoError(t, err)
+	require.Equal(t, []string{"GET http://a.test/odd?x", "GET http://a.test/next"}, x.way())
+}
+
 func TestRedirect_severalLocationsMustAgree(t *testing.T) {
 	t.Parallel()
 	x := newCrossing(t, map[string]string{
