@@ -2,6 +2,7 @@ package parley
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"encoding/xml"
 	"errors"
@@ -37,8 +38,31 @@ type Body interface {
 	Replayable() bool
 }
 
-// memory is a Body whose bytes need no reader.
+// memory is a Body whose bytes may need no reader.
 type memory interface{ inMemory() []byte }
+
+// contentOf gives the content of a body that needs no reader; nil for one that does,
+// or has none.
+func contentOf(b Body) []byte {
+	if m, ok := b.(memory); ok {
+		return m.inMemory()
+	}
+	return nil
+}
+
+// discardBody closes what a body that will not be sent has and nothing has opened.
+func discardBody(b Body) {
+	if b, ok := b.(interface{ discard() }); ok {
+		b.discard()
+	}
+}
+
+// untouched reports whether a body that can be read once only has not been begun, as
+// when the server answered before it was touched, so that it can still be sent.
+func untouched(b Body) bool {
+	u, ok := b.(interface{ untouched() bool })
+	return ok && u.untouched()
+}
 
 // bytesBody is a body that is held in memory.
 type bytesBody struct {
@@ -107,6 +131,15 @@ type fileBody struct {
 // FileBody gives the content of the regular file at path, opened anew for each
 // try, with the content type that its extension suggests.
 func FileBody(path string) (Body, error) {
+	b, err := newFileBody(path)
+	if err != nil {
+		return nil, err
+	}
+	b.typ = cmp.Or(mime.TypeByExtension(filepath.Ext(path)), "application/octet-stream")
+	return b, nil
+}
+
+func newFileBody(path string) (*fileBody, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		return nil, fmt.Errorf("request body: %w", err)
@@ -114,11 +147,7 @@ func FileBody(path string) (Body, error) {
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("request body: %w", &fs.PathError{Op: "open", Path: path, Err: errors.New("not a regular file")})
 	}
-	typ := mime.TypeByExtension(filepath.Ext(path))
-	if typ == "" {
-		typ = "application/octet-stream"
-	}
-	return &fileBody{path, info.Size(), typ}, nil
+	return &fileBody{path: path, size: info.Size()}, nil
 }
 
 func (b *fileBody) Size() int64         { return b.size }
@@ -248,6 +277,8 @@ func (b *lateBody) Close() error {
 	}
 	return opened.Close()
 }
+
+func (b *onceBody) untouched() bool { return !b.used.Load() }
 
 // discard closes the reader if nothing has opened it.
 func (b *onceBody) discard() {

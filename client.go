@@ -460,9 +460,7 @@ func (c *Client) oneCall(ctx context.Context, method, url string, opts []Request
 		return nil, err
 	}
 	resp, err := c.do(ctx, k, full)
-	if b, ok := k.req.Body.(*onceBody); ok {
-		b.discard()
-	}
+	discardBody(k.req.Body)
 	return resp, err
 }
 

@@ -225,8 +225,8 @@ func hashBody(ctx context.Context, h hash.Hash, body Body) error {
 	if body == nil {
 		return nil
 	}
-	if m, ok := body.(memory); ok {
-		h.Write(m.inMemory())
+	if data := contentOf(body); data != nil {
+		h.Write(data)
 		return nil
 	}
 	r, err := body.Open()
@@ -252,9 +252,5 @@ func hashBody(ctx context.Context, h hash.Hash, body Body) error {
 
 // canSendAgain reports whether a body can be sent after a first try.
 func canSendAgain(body Body) bool {
-	if body == nil || body.Size() == 0 || body.Replayable() {
-		return true
-	}
-	once, ok := body.(*onceBody)
-	return ok && !once.used.Load() // the server answered before it was touched
+	return body == nil || body.Size() == 0 || body.Replayable() || untouched(body)
 }

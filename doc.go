@@ -22,9 +22,9 @@
 // returns as soon as the head of the answer has come and leaves the body to be
 // read, by [Response.Lines], [Response.Chunks] or [Response].Body. What a request
 // needs beyond method and URL is said by options: [WithQuery], [WithHeader],
-// [WithJSON], [WithForm], [WithReader], [WithTimeout]. Most of them may be given to
-// [New] as well, for every request of the session; the request's word wins, and the
-// options that begin with Without take a session's value away again.
+// [WithJSON], [WithForm], [WithMultipart], [WithReader], [WithTimeout]. Most of them may
+// be given to [New] as well, for every request of the session; the request's word wins,
+// and the options that begin with Without take a session's value away again.
 //
 // A relative URL is joined to the base URL, whose path is a prefix: with the base
 // above, "users", "/users" and "./users" all mean https://api.example.com/v1/users.

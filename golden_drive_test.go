@@ -60,7 +60,7 @@ func driveGolden(t *testing.T, c *golden.Case, lab *golden.Lab, authority *golde
 		}
 		outcome.Replies = append(outcome.Replies, goldenCall(ctx, t, c, call, client))
 	}
-	outcome.Sent = lab.Sent()
+	outcome.Sent = golden.LevelBoundaries(lab.Sent())
 	return outcome
 }
 
@@ -347,6 +347,9 @@ func goldenTimeout(limits golden.Timeout) []parley.Option {
 
 // goldenBody gives the body, or several where the case gives several.
 func goldenBody(t *testing.T, body golden.Body) []parley.RequestOption {
+	if len(body.Files) > 0 { // for the systems, files make it multipart whatever else is given
+		return []parley.RequestOption{goldenMultipart(body)}
+	}
 	var opts []parley.RequestOption
 	for _, kind := range body.Kinds {
 		switch kind {
@@ -354,6 +357,7 @@ func goldenBody(t *testing.T, body golden.Body) []parley.RequestOption {
 			if body.JSON != nil { // json=None means no body in Python
 				opts = append(opts, parley.WithJSON(body.JSON))
 			}
+		case "files": // there are none
 		case "json_special":
 			opts = append(opts, parley.WithJSON(goldenSpecial(body.Special)))
 		case "form":
@@ -371,6 +375,21 @@ func goldenBody(t *testing.T, body golden.Body) []parley.RequestOption {
 		}
 	}
 	return opts
+}
+
+// goldenMultipart gives the fields of a form and then its files.
+func goldenMultipart(body golden.Body) parley.RequestOption {
+	parts := parley.FormFields(goldenForm(body.Form.List))
+	for _, f := range body.Files {
+		part := parley.FormBytes(f.Field, f.FileName, f.Content)
+		part.ContentType = f.ContentType
+		part.Header = http.Header{}
+		for _, h := range f.Headers.List {
+			part.Header.Add(h.Name, fmt.Sprint(h.Value))
+		}
+		parts = append(parts, part)
+	}
+	return parley.WithMultipart(parts...)
 }
 
 // goldenForm gives a form as goldenParams does parameters. What is not all text is

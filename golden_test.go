@@ -28,7 +28,6 @@ var pendingGolden = []struct {
 	feature string
 	needs   func(*golden.Case) bool
 }{
-	{"multipart", func(c *golden.Case) bool { return c.Sends("files") }},
 	{"content codings", func(c *golden.Case) bool { return !onlyGzip(c.ContentCodings()) }},
 	{"resources", func(c *golden.Case) bool { return c.Client.Trailing != "" || len(c.Client.Append) > 0 }},
 }

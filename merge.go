@@ -92,9 +92,7 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 // because of err.
 func (rc *requestConfig) giveUp(err error) error {
 	if rc != nil {
-		if b, ok := rc.body.(*onceBody); ok {
-			b.discard()
-		}
+		discardBody(rc.body)
 	}
 	return err
 }

@@ -74,9 +74,7 @@ func (c *Client) firstPage(url string, opts []RequestOption) (*Request, error) {
 // page gets one page.
 func (c *Client) page(ctx context.Context, req *Request) (*Response, error) {
 	resp, err := c.sendPrepared(ctx, req, true)
-	if b, ok := req.Body.(*onceBody); ok {
-		b.discard() // nobody else has it
-	}
+	discardBody(req.Body) // nobody else has it
 	if err != nil {
 		return nil, err
 	}

@@ -110,9 +110,7 @@ func (p *plan) frame(req *Request, h *h1.RequestHead) error {
 	}
 	if req.Body != nil {
 		p.size = req.Body.Size()
-		if m, ok := req.Body.(memory); ok {
-			p.data = m.inMemory()
-		}
+		p.data = contentOf(req.Body)
 	}
 	switch {
 	case chunked || len(req.Trailers) > 0:

@@ -1,9 +1,11 @@
 package parley
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
+	"strconv"
 
 	"github.com/seed-0474a412/parley/internal/urls"
 )
@@ -53,6 +55,33 @@ func (e *StatusError) Format(s fmt.State, verb rune) { printSafe(s, verb, e.Erro
 func (b *bytesBody) Format(s fmt.State, verb rune) {
 	printSafe(s, verb, fmt.Sprintf("<Body of %d bytes %s>", len(b.data), quoteBad(b.contentType, 128)))
 }
+
+// Format names size and number of parts for all verbs.
+func (m *multipartBody) Format(s fmt.State, verb rune) {
+	size := "unknown size"
+	if m.size >= 0 {
+		size = strconv.FormatInt(m.size, 10) + " bytes"
+	}
+	printSafe(s, verb, fmt.Sprintf("<Body of %d parts, %s multipart/form-data>", len(m.parts), size))
+}
+
+// String names the part and its file: <Part photo cat.jpg>.
+func (p Part) String() string {
+	text := "<Part " + quoteBad(p.Name, 64)
+	if p.FileName != "" {
+		text += " " + quoteBad(p.FileName, 128)
+	}
+	return text + ">"
+}
+
+// Format prints String for all verbs.
+func (p Part) Format(s fmt.State, verb rune) { printSafe(s, verb, p.String()) }
+
+// MarshalJSON gives String, for the sake of what logs values as JSON.
+func (p Part) MarshalJSON() ([]byte, error) { return json.Marshal(p.String()) }
+
+// LogValue logs String.
+func (p Part) LogValue() slog.Value { return slog.StringValue(p.String()) }
 
 // Format names the scheme for all verbs.
 func (a *headerAuth) Format(s fmt.State, verb rune) { printSafe(s, verb, a.String()) }

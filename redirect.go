@@ -338,8 +338,8 @@ func (r *Request) checkContent(from *url.URL) error {
 	if from.Scheme == "https" && r.URL.Scheme == "http" {
 		return &cause{kind: ErrInsecureRedirect, err: errors.New("the body would go out in clear text")}
 	}
-	if b, once := r.Body.(*onceBody); once && !b.used.Load() {
-		return nil // the server answered before it was touched
+	if untouched(r.Body) {
+		return nil
 	}
 	if !r.Body.Replayable() {
 		return &cause{kind: ErrBodyNotRewindable, err: errors.New("the redirect asks for it once more; give a *bytes.Reader, a file or a Body of your own")}

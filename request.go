@@ -298,6 +298,15 @@ func (r *Request) applyOwn(rc *requestConfig) error {
 			r.Header["Content-Type"] = []string{typ}
 		}
 	}
+	if given := rc.header["Content-Type"]; given != nil {
+		if m, ok := r.Body.(*multipartBody); ok {
+			body, typ, err := m.accordingTo(given)
+			if err != nil {
+				return err
+			}
+			r.Body, r.Header["Content-Type"] = body, typ
+		}
+	}
 	if rc.host != "" {
 		r.Host = rc.host
 	}

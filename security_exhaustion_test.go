@@ -266,6 +266,7 @@ func TestS100_NestedAndCircularValuesAreErrors(t *testing.T) {
 		for way, opt := range map[string]func() parley.RequestOption{
 			"parameters": func() parley.RequestOption { return parley.WithParams(v) },
 			"form":       func() parley.RequestOption { return parley.WithForm(v) },
+			"multipart":  func() parley.RequestOption { return parley.WithMultipart(parley.FormFields(v)...) },
 		} {
 			t.Run(name+", "+way, func(t *testing.T) {
 				r.on(t).refusesValue(r.call("POST", "x", opt()))
@@ -276,6 +277,7 @@ func TestS100_NestedAndCircularValuesAreErrors(t *testing.T) {
 	r.refusesValue(r.call("POST", "x", parley.WithXML(chain)))
 	r.refusesValue(r.call("POST", "x", parley.WithJSON(ring)))
 	r.refusesValue(r.call("POST", "x", parley.WithJSON(m)))
+	r.refusesValue(r.call("POST", "x", parley.WithMultipart(parley.FormJSON("a", m))))
 
 	// What is merely nested passes.
 	three := &loopStruct{"a", &loopStruct{"b", &loopStruct{Name: "c"}}}

@@ -4,10 +4,10 @@ package parley_test
 // name begins with its number: section 4 (what is written) in this file and in
 // security_body_test.go, section 5 (what is read) in security_parse_test.go and
 // security_desync_test.go, section 6 (exhaustion) in security_limits_test.go,
-// security_exhaustion_test.go and security_answer_test.go, and the rules that need no socket once more in
-// package internal/h1. These have no test, or parts of them have none:
+// security_exhaustion_test.go and security_answer_test.go, section 13 (multipart) in
+// security_multipart_test.go, and the rules that need no socket once more in package
+// internal/h1. These have no test, or parts of them have none:
 //
-//	S060  multipart boundaries: come with multipart
 //	S061  no API makes an upgrade request: Upgrade is a header like any other
 //	S066  retries: come with the retry policy
 //	S083  a download to a file: comes with downloads
@@ -18,7 +18,6 @@ package parley_test
 //	S091  not offered: there is no upload limit
 //	S095  dispositions and Retry-After: come with their parsers
 //	S099  names of files: come with downloads; HTML is never parsed
-//	S100  multipart: comes with multipart
 
 import (
 	"context"

@@ -83,7 +83,17 @@ type Body struct {
 	Text    string
 	Chunks  []string
 	File    string
-	Files   json.RawMessage
+	Files   []File
+}
+
+// File is one part of a multipart body that was given as a file.
+type File struct {
+	Field       string
+	FileName    string // "" for none
+	ContentType string // "" where nothing is said
+	Headers     Fields
+	Bare        bool // only the content was given
+	Content     []byte
 }
 
 // Is reports whether the body was given as kind, among others perhaps.
@@ -264,6 +274,27 @@ func (b *Body) UnmarshalJSON(data []byte) error {
 		b.Content = []byte(content)
 	}
 	return err
+}
+
+// UnmarshalJSON reads a pair of a field's name and what is said of its file.
+func (f *File) UnmarshalJSON(data []byte) error {
+	var spec struct {
+		FileName    string  `json:"filename"`
+		ContentType string  `json:"content_type"`
+		Headers     Fields  `json:"headers"`
+		Bare        bool    `json:"bare"`
+		Content     *string `json:"content"`
+		Encoded     []byte  `json:"content_b64"`
+	}
+	var field string
+	if err := json.Unmarshal(data, &[]any{&field, &spec}); err != nil {
+		return err
+	}
+	*f = File{field, spec.FileName, spec.ContentType, spec.Headers, spec.Bare, spec.Encoded}
+	if spec.Content != nil {
+		f.Content = []byte(*spec.Content)
+	}
+	return nil
 }
 
 // UnmarshalJSON reads a number of seconds for every phase, an object of them, or null.

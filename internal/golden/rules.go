@@ -15,7 +15,7 @@ import (
 // Rules are parley's departures and choices: where the systems agree and parley does otherwise, and where they differ
 // and one of them, or neither, is followed.
 func Rules() []Rule {
-	return slices.Concat(urlRules(), headerRules(), cookieRules(), bodyRules(), redirectRules(), authRules(), errorRules(), textRules(), linkRules())
+	return slices.Concat(urlRules(), headerRules(), cookieRules(), bodyRules(), multipartRules(), redirectRules(), authRules(), errorRules(), textRules(), linkRules())
 }
 
 func headerRules() []Rule {
@@ -130,6 +130,10 @@ func bodyRules() []Rule {
 				})
 			},
 			Then: func(c *Case, e *Expected) {
+				if c.Sends("files") {
+					expectMultipart(c, e)
+					return
+				}
 				var pairs []string
 				for _, f := range flatten(c.Calls[len(c.Calls)-1].Body.Form.List) {
 					pairs = append(pairs, url.QueryEscape(f.Name)+"="+url.QueryEscape(f.Value.(string)))
