@@ -1,9 +1,13 @@
 package parley
 
 import (
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"os"
 	"sync"
+	"time"
 )
 
 // switched reports whether an answer ends HTTP on its connection, so that what
@@ -12,10 +16,107 @@ func switched(method string, status int) bool {
 	return status == http.StatusSwitchingProtocols || method == http.MethodConnect && status/100 == 2
 }
 
+// Conn gives the connection that a 101 or a CONNECT which succeeded handed over, with
+// what had been read ahead of it. Context and timeouts of the call do not apply to it
+// any more; it is the caller's, who closes it. It is the same stream as Body: use
+// either. The addresses are nil, and setting a deadline fails with
+// [os.ErrNoDeadline], where a foreign transport keeps them to itself.
+//
+// Every other response, also one to a request that asked for an upgrade in vain, is
+// an error that matches ErrProtocol; its body can still be read.
+func (r *Response) Conn() (net.Conn, error) {
+	method := ""
+	if r.Request != nil {
+		method = r.Request.Method
+	}
+	if switched(method, r.StatusCode) {
+		switch body := r.Body.(type) {
+		case connBody:
+			if c := body.netConn(); c != nil {
+				return c, nil
+			}
+		case net.Conn:
+			return body, nil
+		}
+		if w, ok := r.Body.(io.ReadWriteCloser); ok {
+			return &foreignConn{ReadWriteCloser: w}, nil
+		}
+	}
+	return nil, r.fail("upgrade", PhaseResponse, because(ErrProtocol, fmt.Errorf("a response %s is no upgrade", quoteBad(r.Status, 64))))
+}
+
+// connBody is a Body that may be a connection in some wrapping.
+type connBody interface{ netConn() net.Conn }
+
+// foreignConn is the writable body of somebody else's transport as a connection.
+type foreignConn struct {
+	io.ReadWriteCloser
+	beneath net.Conn // for addresses and deadlines; nil: not known
+}
+
+func (c *foreignConn) LocalAddr() net.Addr {
+	if c.beneath == nil {
+		return nil
+	}
+	return c.beneath.LocalAddr()
+}
+
+func (c *foreignConn) RemoteAddr() net.Addr {
+	if c.beneath == nil {
+		return nil
+	}
+	return c.beneath.RemoteAddr()
+}
+
+func (c *foreignConn) SetDeadline(t time.Time) error {
+	if c.beneath == nil {
+		return os.ErrNoDeadline
+	}
+	return c.beneath.SetDeadline(t)
+}
+
+func (c *foreignConn) SetReadDeadline(t time.Time) error {
+	if c.beneath == nil {
+		return os.ErrNoDeadline
+	}
+	return c.beneath.SetReadDeadline(t)
+}
+
+func (c *foreignConn) SetWriteDeadline(t time.Time) error {
+	if c.beneath == nil {
+		return os.ErrNoDeadline
+	}
+	return c.beneath.SetWriteDeadline(t)
+}
+
+// hookedConn is a connection whose end is told to the body that it was.
+type hookedConn struct {
+	net.Conn
+	body *hookedBody
+}
+
+func (c *hookedConn) Close() error { return c.body.Close() }
+
+// netConn gives the connection beneath.
+func (b *hookedBody) netConn() net.Conn {
+	switch body := b.ReadCloser.(type) {
+	case connBody:
+		if c := body.netConn(); c != nil {
+			return &hookedConn{c, b}
+		}
+	case net.Conn:
+		return &hookedConn{body, b}
+	}
+	if w, ok := b.ReadCloser.(io.ReadWriteCloser); ok {
+		return &hookedConn{&foreignConn{ReadWriteCloser: w}, b}
+	}
+	return nil
+}
+
 // upgraded is the Body after a 101 or a CONNECT that succeeded: the connection
 // itself, with what was read ahead, and no limits.
 type upgraded struct {
-	c    *conn
+	net.Conn
 	mu   sync.Mutex
 	left []byte // read ahead
 }
@@ -26,7 +127,7 @@ func (x *exchange) upgrade() {
 	c := x.conn()
 	b := x.buf
 	ahead, _ := b.br.Peek(b.br.Buffered()) // that much is there
-	u := &upgraded{c: c, left: append([]byte(nil), ahead...)}
+	u := &upgraded{Conn: c.rw, left: append([]byte(nil), ahead...)}
 	x.ended = true
 	clean := x.stop == nil || x.stop()
 	if x.up != nil && !x.up.finish(true) {
@@ -51,12 +152,5 @@ func (u *upgraded) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	u.mu.Unlock()
-	return u.c.rw.Read(p)
+	return u.Conn.Read(p)
 }
-
-func (u *upgraded) Write(p []byte) (int, error) { return u.c.rw.Write(p) }
-
-// Close closes the connection.
-func (u *upgraded) Close() error { return u.c.rw.Close() }
-
-var _ io.ReadWriteCloser = (*upgraded)(nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -225,4 +226,76 @@ func TestInformational_answersDoNotRenewTheResponseTimeout(t *testing.T) {
 	c := sessionTo(t, s)
 	_, err := c.Get(t.Context(), "x", parley.WithTimeouts(parley.Timeouts{Response: 70 * time.Millisecond}))
 	require.ErrorIs(t, err, parley.ErrResponseTimeout)
+}
+
+func TestUpgrade_connIsTheConnection(t *testing.T) {
+	t.Parallel()
+	authority := wiretest.NewAuthority(t)
+	for _, secure := range []bool{false, true} {
+		for name, opts := range map[string][]parley.RequestOption{"": nil, " with a total timeout": {parley.WithTimeout(time.Minute)}} {
+			s := wiretest.Serve(t, upgrades(switching+"read ahead"))
+			if secure {
+				s = wiretest.ServeTLS(t, authority.Server(t), upgrades(switching+"read ahead"))
+			}
+			c := sessionTo(t, s, parley.WithTLSConfig(authority.Trusted()))
+			resp, err := c.Stream(t.Context(), http.MethodGet, "x", append(opts, asksForEcho)...)
+			require.NoError(t, err)
+			conn, err := resp.Conn()
+			require.NoError(t, err, over[secure]+name)
+			ahead := make([]byte, len("read ahead"))
+			_, err = io.ReadFull(conn, ahead)
+			require.NoError(t, err)
+			require.Equal(t, "read ahead", string(ahead))
+			echoes(t, conn)
+			require.Equal(t, s.Addr(), conn.RemoteAddr().String())
+			require.NotNil(t, conn.LocalAddr())
+
+			require.NoError(t, conn.SetReadDeadline(time.Now().Add(20*time.Millisecond)))
+			_, err = conn.Read(make([]byte, 1))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded, "deadlines are the caller's")
+			if !secure { // crypto/tls gives a connection up after that
+				require.NoError(t, conn.SetReadDeadline(time.Time{}))
+				echoes(t, conn)
+			}
+			require.NoError(t, conn.SetWriteDeadline(time.Unix(1, 0)))
+			_, err = conn.Write([]byte("x"))
+			require.ErrorIs(t, err, os.ErrDeadlineExceeded)
+			require.NoError(t, conn.SetDeadline(time.Time{}))
+			require.NoError(t, conn.Close())
+			_, err = resp.Body.Read(make([]byte, 1))
+			require.Error(t, err)
+		}
+	}
+}
+
+func TestUpgrade_connIsAnErrorWhereThereIsNone(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string { return wiretest.OK("no upgrade") }))
+	resp, err := sessionTo(t, s).Get(t.Context(), "x", asksForEcho)
+	require.NoError(t, err)
+	_, err = resp.Conn()
+	require.ErrorIs(t, err, parley.ErrProtocol)
+	text, err := resp.Text()
+	require.NoError(t, err)
+	require.Equal(t, "no upgrade", text)
+
+	var theirs struct {
+		io.Reader
+		io.Writer
+		io.Closer
+	}
+	theirs.Closer = io.NopCloser(nil)
+	foreign := newSession(t, parley.WithTransport(does(func() (*parley.Response, error) {
+		return &parley.Response{StatusCode: http.StatusSwitchingProtocols, Body: theirs}, nil
+	})))
+	resp, err = foreign.Get(t.Context(), "http://a.test")
+	require.NoError(t, err)
+	conn, err := resp.Conn()
+	require.NoError(t, err)
+	require.Nil(t, conn.LocalAddr())
+	require.Nil(t, conn.RemoteAddr())
+	require.ErrorIs(t, conn.SetDeadline(time.Now()), os.ErrNoDeadline)
+	require.ErrorIs(t, conn.SetReadDeadline(time.Now()), os.ErrNoDeadline)
+	require.ErrorIs(t, conn.SetWriteDeadline(time.Now()), os.ErrNoDeadline)
+	require.NoError(t, conn.Close())
 }

@@ -70,6 +70,7 @@ type Conn struct {
 	loan    Loan
 	stopped error // set: deadlines lie in the past and are not moved any more
 	muted   error // set: the same for writing alone
+	free    bool  // set: deadlines are somebody else's from now on
 	watch   *time.Timer
 	read    direction
 	write   direction
@@ -174,6 +175,9 @@ func (c *Conn) SetWriteDeadline(t time.Time) error {
 	by := t.Sub(epoch)
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if c.free {
+		return c.Conn.SetWriteDeadline(t)
+	}
 	if d := &c.write; d.by == 0 || by < d.by {
 		d.limit, d.by = 0, by
 	}
@@ -244,8 +248,9 @@ func (c *Conn) stopLocked(why error) (refused bool) {
 	return c.refuses.Load() || c.Conn.SetDeadline(past) != nil
 }
 
-// Release lifts every limit for good and gives back the connection beneath: the
-// exchange has become something else (an upgrade). It fails when it was stopped.
+// Release lifts every limit for good: the exchange has become something else (an
+// upgrade). Deadlines that are set later are those of the connection beneath. It
+// fails when it was stopped.
 func (c *Conn) Release() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -253,7 +258,7 @@ func (c *Conn) Release() error {
 	if c.stopped != nil {
 		return c.stopped
 	}
-	c.read, c.write = direction{}, direction{}
+	c.read, c.write, c.free = direction{}, direction{}, true
 	if c.watch != nil {
 		c.watch.Stop()
 	}
@@ -399,7 +404,7 @@ func (c *Conn) woken(d *direction, err error) error {
 	if stop := c.refusedLocked(d); stop != nil {
 		return stop
 	}
-	if !errors.Is(err, os.ErrDeadlineExceeded) {
+	if c.free || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return err
 	}
 	if d.by != 0 && Now() >= d.by {
