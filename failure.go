@@ -114,10 +114,14 @@ func (x *exchange) failIO(phase Phase, sent Sent, err error) *Error {
 
 // orClosed marks the error of a connection that the peer reset instead of answering.
 func orClosed(err error) error {
-	if slices.ContainsFunc(resets, func(e error) bool { return errors.Is(err, e) }) {
+	if isReset(err) {
 		return because(ErrPeerClosed, err)
 	}
 	return err
+}
+
+func isReset(err error) bool {
+	return slices.ContainsFunc(resets, func(e error) bool { return errors.Is(err, e) })
 }
 
 func (x *exchange) phaseLimit(phase Phase, err error) (time.Duration, error) {

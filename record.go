@@ -45,7 +45,7 @@ func (r *record) since() time.Duration { return r.call.since() }
 
 // Timing tells how long the parts of a call took, and on what connection. A part
 // that did not take place, such as the handshake on a reused connection, is zero; so
-// is everything where the response does not come from a [Pool]. Each response of a call
+// is what a transport that is no [Pool] does not tell. Each response of a call
 // that took several requests tells of its own; Before holds the time of those before
 // it. For events as they happen see [Pool.Send].
 type Timing struct {

@@ -30,6 +30,14 @@ type sourceError struct{ err error }
 func (e *sourceError) Error() string { return e.err.Error() }
 func (e *sourceError) Unwrap() error { return e.err }
 
+// asSourceError marks a failure as that of the body.
+func asSourceError(err error) error {
+	if own := (*sourceError)(nil); errors.As(err, &own) {
+		return err
+	}
+	return &sourceError{fmt.Errorf("reading the request body: %w", err)}
+}
+
 // errStopped ends an upload whose answer has come.
 var errStopped = errors.New("upload stopped")
 
@@ -263,7 +271,7 @@ func (u *upload) read(p []byte) (int, error) {
 			return 0, &sourceError{errors.New("the request body's Read returned an impossible count")}
 		}
 		if err != nil && err != io.EOF {
-			err = &sourceError{fmt.Errorf("reading the request body: %w", err)}
+			err = asSourceError(err)
 		}
 		if n > 0 || err != nil {
 			return n, err

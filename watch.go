@@ -1,0 +1,266 @@
+package parley
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+)
+
+// watch bounds the phases of an exchange that somebody else's code carries out, and
+// tells how far it came. Events may come from any goroutine, also after the end.
+type watch struct {
+	limit Timeouts
+	end   func(error) // ends the exchange; called once at most, without a lock
+
+	mu    sync.Mutex
+	timer *time.Timer
+	phase Phase // under its limit now; "": none is
+	due   time.Time
+	late  *lateError // the limit that was passed
+	over  bool       // nothing is watched any more
+
+	asked     bool // the transport told that it wants a connection
+	connected bool // it has one
+	answering bool // a byte of the answer has come
+	beyond    bool // the head has come: what happens to the request is of no interest
+}
+
+// lateError says that an exchange was ended by the limit of a phase.
+type lateError struct {
+	phase Phase
+	limit time.Duration
+}
+
+func (e *lateError) Error() string { return string(e.phase) + " timeout after " + e.limit.String() }
+
+// limitOf gives the limit of a phase, and the error of passing it.
+func (t *Timeouts) limitOf(p Phase) (time.Duration, error) {
+	switch p {
+	case PhasePool:
+		return t.Pool, ErrPoolTimeout
+	case PhaseConnect:
+		return t.Connect, ErrConnectTimeout
+	case PhaseWrite:
+		return t.Write, ErrWriteTimeout
+	case PhaseResponse:
+		return t.Response, ErrResponseTimeout
+	default:
+		return t.Read, ErrReadTimeout
+	}
+}
+
+// begin puts the exchange under the limit of a phase; "" under none.
+func (w *watch) begin(p Phase) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.beginLocked(p)
+}
+
+func (w *watch) beginLocked(p Phase) {
+	if w.over {
+		return
+	}
+	w.phase = p
+	if p == "" {
+		return
+	}
+	limit, _ := w.limit.limitOf(p)
+	if limit <= 0 {
+		w.phase = ""
+		return
+	}
+	w.due = time.Now().Add(limit)
+	if w.timer == nil {
+		w.timer = time.AfterFunc(limit, w.expire)
+		return
+	}
+	w.timer.Reset(limit)
+}
+
+// expire is the timer. It may be that of a limit which was lifted or renewed.
+func (w *watch) expire() {
+	w.mu.Lock()
+	if w.over || w.phase == "" || time.Now().Before(w.due) {
+		w.mu.Unlock()
+		return
+	}
+	limit, _ := w.limit.limitOf(w.phase)
+	w.late = &lateError{w.phase, limit}
+	w.over = true
+	late := w.late
+	w.mu.Unlock()
+	w.end(late)
+}
+
+// stop ends the watch.
+func (w *watch) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	if w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// passed gives the limit that ended the exchange, nil if none did.
+func (w *watch) passed() *lateError {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.late
+}
+
+// sent tells whether the peer can have seen the request.
+func (w *watch) sent() Sent {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.answering || w.beyond:
+		return Answering
+	case w.asked && !w.connected:
+		return NotSent
+	}
+	return MaybeSent
+}
+
+// reached gives the phase that the exchange is in, as far as is known.
+func (w *watch) reached() Phase {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.beyond:
+		return PhaseRead
+	case w.asked && !w.connected:
+		return PhaseConnect
+	}
+	return PhaseResponse
+}
+
+// headCame says that the head of the answer is there.
+func (w *watch) headCame() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.beyond = true
+	w.beginLocked("")
+}
+
+// sending puts the request's own progress under a limit, until the head has come.
+func (w *watch) sending(p Phase) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.beyond {
+		w.beginLocked(p)
+	}
+}
+
+// source is the body of a request as somebody else's code reads it: of the length
+// that was announced, under the limits of the watch, and closed once however often it
+// is told to.
+type source struct {
+	rc    io.ReadCloser
+	size  int64 // -1: not known
+	watch *watch
+	// ended is called at the body's end, before io.EOF is given out; nil: nobody is.
+	ended func() error
+
+	once sync.Once
+	mu   sync.Mutex
+	left int64
+	shut bool
+	err  error // what every further Read gives
+}
+
+func newSource(rc io.ReadCloser, size int64, w *watch, ended func() error) *source {
+	return &source{rc: rc, size: size, left: size, watch: w, ended: ended}
+}
+
+// Read is for one goroutine at a time; Close may be called meanwhile.
+func (s *source) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	err := s.err
+	if s.shut && err == nil {
+		err = s.shutErrorLocked()
+	}
+	s.mu.Unlock()
+	if err != nil || len(p) == 0 {
+		return 0, err
+	}
+	s.watch.sending("") // from here on it is the body that is waited for
+	n, err := s.rc.Read(p)
+	return s.took(n, err)
+}
+
+// took judges what the reader gave.
+func (s *source) took(n int, err error) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.size >= 0 {
+		if s.left -= int64(n); s.left < 0 {
+			n += int(s.left)
+			s.left = 0
+			err = lengthError("the body is longer than the announced %d bytes", s.size)
+		} else if err == io.EOF && s.left > 0 {
+			err = lengthError("the body ended after %d of %d bytes", s.size-s.left, s.size)
+		}
+	}
+	if err == io.EOF && s.ended != nil {
+		if bad := s.ended(); bad != nil {
+			err = &sourceError{bad}
+		}
+	}
+	switch {
+	case err == nil:
+		s.watch.sending(PhaseWrite)
+		return n, nil
+	case err == io.EOF:
+		s.watch.sending(PhaseResponse)
+	case s.shut:
+		err = s.shutErrorLocked()
+	default:
+		err = asSourceError(err)
+	}
+	s.err = err
+	return n, err
+}
+
+// shutErrorLocked is what reads give after Close. All of a body that was read is no
+// failure: who has sent it is about to look for its end.
+func (s *source) shutErrorLocked() error {
+	if s.size >= 0 && s.left == 0 {
+		return io.EOF
+	}
+	return errBodyClosed
+}
+
+// failure gives what was wrong with the body itself, nil if nothing was.
+func (s *source) failure() error {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil || s.err == io.EOF || s.err == errBodyClosed {
+		return nil
+	}
+	return s.err
+}
+
+// Close lets a Read that waits return.
+func (s *source) Close() error {
+	if s == nil {
+		return nil
+	}
+	s.mu.Lock()
+	s.shut = true
+	s.mu.Unlock()
+	s.once.Do(func() { s.rc.Close() }) // what it was needed for is over, one way or the other
+	return nil
+}
+
+// limitSelf is limitTotal for a request that no session has under its own limit.
+func limitSelf(ctx context.Context, req *Request) (limited context.Context, stop, release func()) {
+	if req.call != nil || req.Timeouts.Total <= 0 {
+		return ctx, func() {}, func() {}
+	}
+	return limitTotal(ctx, req.Timeouts.Total)
+}
