@@ -49,6 +49,7 @@ type Client struct {
 	owns    bool  // Close closes pool
 	closed  atomic.Bool
 	network Transport
+	lower   Transport // auth and all beneath it, without cookies
 	stack   Transport
 }
 
@@ -230,16 +231,20 @@ func (c *Client) prepareStack(parent *Client) error {
 		}
 		c.pool, c.owns, c.network = pool, true, pool
 	}
-	c.shares = len(c.cfg.middleware) == 0 && len(c.cfg.network) == 0 && c.pool != nil
+	c.shares = len(c.cfg.middleware)+len(c.cfg.network)+len(c.cfg.mounts) == 0 && c.pool != nil
 	_, ours := c.cfg.jar.(*Jar)
 	c.direct = c.shares && (c.cfg.jar == nil || ours)
 	t := c.network
-	if c.pool == nil {
+	if len(c.cfg.mounts) > 0 {
+		t = mountLayer{c.cfg.mounts, t}
+	}
+	if c.pool == nil || len(c.cfg.mounts) > 0 {
 		t = completeLayer{t}
 	}
 	if len(c.cfg.network) > 0 {
 		t = completeLayer{chain(t, c.cfg.network)}
 	}
+	c.lower = authLayer{decodeLayer{t}}
 	if c.cfg.jar != nil {
 		layer := newCookieLayer(t, c.cfg.jar)
 		layer.without, layer.none = c.cfg.removedCookie, slices.Contains(c.cfg.removed, "Cookie")

@@ -27,6 +27,7 @@ const (
 	SourceJar         Source = "jar"             // the cookie jar
 	SourceSession     Source = "session"         // an option of New
 	SourceDerived     Source = "derived session" // an option of With
+	SourceMount       Source = "mount"           // WithMount
 	SourceRequest     Source = "request"         // the URL or an option of the request, or a field changed since
 )
 
@@ -57,6 +58,10 @@ type Explanation struct {
 	Auth  Setting // who the request comes from
 	Proxy Setting // what it goes through
 	TLS   Setting // for https
+
+	// Transport is what carries the request out: the session's pool, a transport in its
+	// place, or one that is mounted for the URL.
+	Transport Setting
 
 	// PoolKey names what tells the connections that may carry the request from all
 	// others.
@@ -364,8 +369,14 @@ func (c *Client) explainNetwork(req *Request, e *Explanation) error {
 	if req.URL.Scheme == "https" {
 		e.TLS = c.explainTLS(req)
 	}
-	if c.pool != nil {
-		e.PoolKey = c.pool.keyOf(req, via.withFields(req.proxyFields())).origin()
+	e.Transport = c.explainTransport(req)
+	pool := c.pool
+	if m := mountFor(c.cfg.mounts, req.URL); m != nil {
+		pool, _ = m.to.(*Pool)
+		e.PoolKey = "none: mounted at " + quoteBad(m.text, 128)
+	}
+	if pool != nil {
+		e.PoolKey = pool.keyOf(req, via.withFields(req.proxyFields())).origin()
 		if req.proxyFields() != nil && !via.direct() {
 			e.PoolKey += " with headers for the proxy"
 		}
@@ -418,6 +429,20 @@ func (c *Client) explainTLS(req *Request) Setting {
 	}
 	if same(c.cfg) {
 		s.Source = c.cfg.source(same)
+	}
+	return s
+}
+
+// explainTransport tells what carries the request out.
+func (c *Client) explainTransport(req *Request) Setting {
+	s := Setting{Name: "Transport", Value: "pool", Source: SourceDefault}
+	if m := mountFor(c.cfg.mounts, req.URL); m != nil {
+		s.Value, s.Source = fmt.Sprintf("%T at %s", m.to, quoteBad(m.text, 128)), SourceMount
+		return s
+	}
+	if c.cfg.transport != nil {
+		s.Value = fmt.Sprintf("%T", c.cfg.transport)
+		s.Source = c.cfg.source(func(p *clientConfig) bool { return p.transport != nil })
 	}
 	return s
 }
@@ -480,6 +505,9 @@ func (c *Client) explainLayers(req *Request) []string {
 	for _, m := range c.cfg.network {
 		out = append(out, "network middleware "+funcName(m))
 	}
+	if m := mountFor(c.cfg.mounts, req.URL); m != nil {
+		return append(out, fmt.Sprintf("mount %s %T", quoteBad(m.text, 128), m.to))
+	}
 	if c.pool != nil && c.cfg.transport == nil {
 		return append(out, "pool")
 	}
@@ -516,7 +544,7 @@ func (e Explanation) String() string {
 	group("cookie", e.Cookies...)
 	group("timeout", e.Timeouts...)
 	group("setting", e.Settings...)
-	group("setting", e.Auth, e.Proxy, e.TLS)
+	group("setting", e.Auth, e.Proxy, e.TLS, e.Transport)
 	fmt.Fprintf(&b, "  %-10s %s\n  %-10s %s\n", "pool key", e.PoolKey, "layers", strings.Join(e.Layers, " > "))
 	return b.String()
 }

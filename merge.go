@@ -26,6 +26,7 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	k.rec.began = sock.Now()
 	req := &k.req
 	req.Method, req.URL, req.call, req.merged = normalMethod(method), &k.url, &k.rec, true
+	req.settled = true
 	var rc *requestConfig
 	if len(opts) > 0 || len(c.cfg.path) > 0 {
 		rc = &requestConfig{}
@@ -195,7 +196,7 @@ func (c *Client) merge(req *Request) (*Request, error) {
 		return nil, buildError(req.Method, req.URL, urlError(err))
 	}
 	out := req.Clone()
-	out.merged = true
+	out.merged, out.settled = true, true
 	out.URL = u
 	out.foreign = c.base != nil && !urls.SameOrigin(c.base.URL(), u) && !c.trusts(u)
 	c.inherit(out)

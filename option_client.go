@@ -19,6 +19,7 @@ type clientConfig struct {
 	noEnv      bool
 	env        *environment // nil until it has been read
 	transport  Transport
+	mounts     []mount // the most specific first
 	middleware []Middleware
 	network    []Middleware
 	trusted    []*url.URL

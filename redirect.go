@@ -178,7 +178,7 @@ func (l redirectLayer) step(ctx context.Context, req *Request, resp *Response) (
 		limit = c.maxRedirects
 	}
 	if len(resp.History) >= limit {
-		return nil, &cause{kind: ErrTooManyRedirects, err: fmt.Errorf("more than the allowed %d", limit)}
+		return nil, tooManyRedirects(limit)
 	}
 	next, err := req.afterRedirect(resp)
 	if err != nil {
@@ -203,6 +203,13 @@ func (l redirectLayer) step(ctx context.Context, req *Request, resp *Response) (
 	}
 	return next, nil
 }
+
+func tooManyRedirects(limit int) error {
+	return &cause{kind: ErrTooManyRedirects, err: fmt.Errorf("more than the allowed %d", limit)}
+}
+
+// errBodyInClear is why a body that was meant for TLS is not sent on.
+var errBodyInClear error = &cause{kind: ErrInsecureRedirect, err: errors.New("the body would go out in clear text")}
 
 // followsRedirects reports whether redirects are followed at all.
 func (r *Request) followsRedirects() bool {
@@ -336,7 +343,7 @@ func (r *Request) checkContent(from *url.URL) error {
 		return nil
 	}
 	if from.Scheme == "https" && r.URL.Scheme == "http" {
-		return &cause{kind: ErrInsecureRedirect, err: errors.New("the body would go out in clear text")}
+		return errBodyInClear
 	}
 	if untouched(r.Body) {
 		return nil

@@ -57,6 +57,7 @@ type Request struct {
 	conduct      *conduct   // nil: the default
 	without      *omissions // nil: none
 	merged       bool       // a session has merged its values in
+	settled      bool       // its header is what a session made of it
 	foreign      bool       // goes to an origin that the session's values must not go to
 	decode       bool       // Accept-Encoding is parley's own: answers are decoded
 	rawResponses choice     // see WithDecompression: bodies as they came
