@@ -103,5 +103,11 @@
 // A session is a stack of [Transport] values, each around the next, with a [Pool] at
 // the bottom. [Middleware] can be put around the whole ([WithMiddleware]) or next to
 // the network ([WithNetworkMiddleware]), and the bottom can be another transport
-// ([WithTransport]).
+// ([WithTransport]): an [http.Handler] in the same process ([WithHandler]), an
+// [http.Client] ([WithHTTPClient]), any [http.RoundTripper] ([FromRoundTripper]), or a
+// different one for some URLs ([WithMount]). The layers are there by themselves too, from
+// [Redirects] to [Decoding], for a stack made by hand.
+//
+// The other way round, [Client.HTTPClient] and [Client.RoundTripper] give a session to
+// whatever takes those of net/http, and [AsRoundTripper] any transport.
 package parley
