@@ -159,6 +159,7 @@ type checkedPart struct {
 	lines string // its header, with the empty line
 	body  Body
 	data  []byte // in place of body, where it is in memory
+	waits bool   // body may take its time, to be opened and to be read
 	size  int64  // -1: not known
 }
 
@@ -192,8 +193,14 @@ func (p *checkedPart) take(from Part) (err error) {
 		p.body = &bytesBody{}
 	}
 	p.size, p.data = max(p.body.Size(), -1), contentOf(p.body)
-	if _, ok := p.body.(*bytesBody); ok && p.data == nil {
-		p.data = []byte{} // nothing, but known
+	switch p.body.(type) {
+	case *bytesBody:
+		if p.data == nil {
+			p.data = []byte{} // nothing, but known
+		}
+	case *fileBody, *snapshotBody:
+	default:
+		p.waits = p.data == nil
 	}
 	p.lines, err = from.lines(p.body)
 	return err

@@ -9,8 +9,8 @@ import (
 )
 
 // multipartReader reads a multipart body, one part after the other. What lies in
-// memory is given together, as far as there is room; what comes from a source is
-// given as it comes.
+// memory and in files is given together, as far as there is room; what comes from
+// other sources is given as it comes.
 type multipartReader struct {
 	body   *multipartBody
 	part   int    // the current part; after the last one: the ending
@@ -54,20 +54,23 @@ func (r *multipartReader) read(p []byte) (n int, err error) {
 		switch {
 		case err != nil:
 			return n, err
-		case source != nil && n > 0:
-			return n, nil // it may have to wait for more
-		case source != nil:
-			var ended bool
-			if n, ended, err = r.readSource(source, p); err != nil || !ended {
-				return n, err
-			}
-			err = r.endSource()
 		case r.part == len(r.body.parts):
 			return n, io.EOF
-		case n > 0 && !r.inside && r.body.parts[r.part].data == nil:
-			return n, nil // to open it may take its time
-		default:
+		case n > 0 && r.body.parts[r.part].waits && (source != nil || !r.inside):
+			return n, nil // what is there need not wait for it
+		case source == nil:
 			err = r.step()
+		default:
+			var k int
+			var ended bool
+			k, ended, err = r.readSource(source, p[n:])
+			n += k
+			switch {
+			case err == nil && ended:
+				err = r.endSource()
+			case err == nil && k == 0:
+				return n, nil
+			}
 		}
 		if err != nil {
 			return n, err

@@ -322,6 +322,36 @@ func TestMultipart_aPartThatCannotBeOpenedFailsTheBody(t *testing.T) {
 	require.NoError(t, r.Close())
 }
 
+func TestMultipart_givesAsMuchAsThereIsAndWaitsForNothing(t *testing.T) {
+	t.Parallel()
+	wiretest.Guard(t, guardTime)
+	source, end := io.Pipe()
+	var parts []parley.Part
+	file := fileWith(t, "a", "x")
+	for range 50 {
+		parts = append(parts, parley.FormField("a", "b"), parley.FormFile("f", file), parley.FormReader("r", "r", strings.NewReader("y")))
+	}
+	parts = append(parts, parley.FormReader("p", "p", source), parley.FormFile("f", file))
+	body, boundary := multipartOf(t, parts...)
+	r, err := body.Open()
+	require.NoError(t, err)
+	buf := make([]byte, 64<<10)
+	n, err := r.Read(buf)
+	require.NoError(t, err)
+	require.Equal(t, len(parts)-1, strings.Count(string(buf[:n]), boundary), "all that is there, and the head of the part to come")
+	for _, text := range []string{"as", "it", "comes"} {
+		go func() { _, _ = end.Write([]byte(text)) }() // its end is that of the Read below
+		n, err = r.Read(buf)
+		require.NoError(t, err)
+		require.Equal(t, text, string(buf[:n]))
+	}
+	require.NoError(t, end.Close())
+	n, err = r.Read(buf)
+	require.ErrorIs(t, err, io.EOF)
+	require.True(t, strings.HasSuffix(string(buf[:n]), "\r\n\r\nx\r\n--"+boundary+"--\r\n"))
+	require.NoError(t, r.Close())
+}
+
 func TestMultipart_closeUnblocksAReadThatWaits(t *testing.T) {
 	t.Parallel()
 	wiretest.Guard(t, guardTime)
