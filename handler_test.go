@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
 	"runtime"
 	"strings"
 	"testing"
@@ -370,4 +372,27 @@ func TestHandler_anUpgradeHasNoConnection(t *testing.T) {
 	require.NoError(t, err)
 	_, err = resp.Conn()
 	require.ErrorIs(t, err, parley.ErrProtocol, "there is nothing to write to")
+}
+
+// Who traces the call hears of informational answers, and can end it.
+func TestHandler_aTraceIsTold(t *testing.T) {
+	t.Parallel()
+	c := newSession(t, parley.WithHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusEarlyHints)
+		io.Copy(w, r.Body)
+	})))
+	refused := errors.New("refused")
+	for _, want := range []error{nil, refused} {
+		var told []int
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{Got1xxResponse: func(status int, _ textproto.MIMEHeader) error {
+			told = append(told, status)
+			return want
+		}})
+		_, err := c.Post(ctx, "http://a.test", parley.WithText("body"), parley.WithHeader("Expect", "100-continue"))
+		require.ErrorIs(t, err, want)
+		require.Equal(t, http.StatusEarlyHints, told[0])
+		if want == nil {
+			require.Equal(t, []int{http.StatusEarlyHints, http.StatusContinue}, told)
+		}
+	}
 }

@@ -68,6 +68,9 @@ func TestRoundTripper_hasAuthDecodingAndTheNetworkAlone(t *testing.T) {
 	require.NotContains(t, sent, "a=b", "there is no jar")
 	require.Zero(t, hooked)
 
+	require.Equal(t, 1, c.Stats().Idle)
+	rt.(interface{ CloseIdleConnections() }).CloseIdleConnections()
+	require.Zero(t, c.Stats().Idle)
 	require.NoError(t, c.Close())
 	_, err = rt.RoundTrip(httpRequest(t, "GET", "http://a.test/x", nil))
 	require.ErrorIs(t, err, parley.ErrClientClosed)

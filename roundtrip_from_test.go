@@ -429,3 +429,57 @@ func TestFromRoundTripper_connectionsAreUsedAgain(t *testing.T) {
 	}
 	require.Equal(t, 1, s.Accepted())
 }
+
+// net/http sends a request that is marked as safe again by GetBody, as the pool does by
+// Open.
+func TestFromRoundTripper_bodiesThatCanBeOpenedAgainAreSentAgain(t *testing.T) {
+	t.Parallel()
+	for again, body := range map[bool]func() parley.Body{
+		true:  func() parley.Body { return parley.BytesBody([]byte("content"), "") },
+		false: func() parley.Body { return parley.ReaderBody(io.MultiReader(strings.NewReader("content"))) },
+	} {
+		s := wiretest.Serve(t, leavesAtReuse(1, leave))
+		c := overNetHTTP(t, s)
+		put := func() error {
+			_, err := c.Put(t.Context(), "x", parley.WithBody(body()), parley.WithHeader("Idempotency-Key", "1"), parley.WithTrailer("X-T", func() string { return "t" }))
+			return err
+		}
+		require.NoError(t, put())
+		err := put()
+		require.Equal(t, again, err == nil, err)
+	}
+}
+
+func TestFromRoundTripper_aPeerThatTakesNothingIsLate(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, func(c *wiretest.Conn) {
+		if _, err := c.ReadHead(); err == nil {
+			c.Hold()
+		}
+	})
+	endless := readerFunc(func(p []byte) (int, error) { return len(p), nil })
+	_, err := overNetHTTP(t, s).Post(t.Context(), "x", parley.WithReader(endless), parley.WithTimeouts(parley.Timeouts{Write: 50 * time.Millisecond}))
+	require.ErrorIs(t, err, parley.ErrWriteTimeout)
+	requireSent(t, err, parley.MaybeSent, "some of it was taken")
+}
+
+// A URL that was written field by field goes out as the pool would write it.
+func TestFromRoundTripper_urlsWrittenByHandAreEscaped(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Echo())
+	names := wiretest.NewNames(map[string]string{"a.test:80": s.Addr()})
+	transport := parley.FromRoundTripper(netHTTP(t, names))
+	req, err := parley.NewRequest("GET", "http://a.test/")
+	require.NoError(t, err)
+	req.URL.Path, req.URL.RawQuery = "/a b", "q=ü x"
+	resp, err := transport.Send(t.Context(), req)
+	require.NoError(t, err)
+	text, err := resp.Text()
+	require.NoError(t, err)
+	require.Equal(t, "/a%20b?q=%C3%BC%20x", text)
+	idle, ok := transport.(interface{ CloseIdleConnections() })
+	require.True(t, ok)
+	idle.CloseIdleConnections()
+	_, err = transport.Send(t.Context(), nil)
+	require.ErrorIs(t, err, parley.ErrInvalidURL)
+}
