@@ -18,7 +18,7 @@ import (
 //
 //	S012, S013 are in security_auth_test.go
 //	S015 not offered: no Referer is ever made; the test shows that none is
-//	S018 not offered (yet): downloads to a file; retries and HTTP/2 come with these
+//	S018 not offered (yet): downloads to a file and event streams; retries and HTTP/2 come with these
 
 // unseen demands that nothing that looks like the secret has reached an origin, and
 // none of these headers.
