@@ -16,7 +16,7 @@ import (
 )
 
 // whole is a total limit, with time for a handshake on a busy machine.
-const whole = 3 * short
+const whole = 8 * short
 
 // stall is a way for a server to keep a call waiting, in one phase of it.
 type stall struct {
