@@ -229,7 +229,10 @@ func TestCancel_AtTheMomentOfTheAnswer(t *testing.T) {
 	overLines(t, func(t testing.TB, l line) {
 		server := l.serve(t, wiretest.Echo())
 		client := l.session(t, parley.Timeouts{}, parley.WithPoolLimits(parley.PoolLimits{Hard: 1}))
-		var took time.Duration // of a call that nobody disturbs
+		start := time.Now()
+		require.Equal(t, "/first", textOf(t, client, server.URL()+"/first"))
+		// How long a call is left alone follows the end of the calls, however long they take.
+		wanted := time.Since(start)
 		cancelled, completed := 0, 0
 		rounds := 2000
 		if l.authority != nil {
@@ -237,8 +240,7 @@ func TestCancel_AtTheMomentOfTheAnswer(t *testing.T) {
 		}
 		for i := range rounds {
 			ctx, cancel := context.WithCancel(t.Context())
-			// The moment wanders over the end of the call.
-			after := took * time.Duration(60+i%80) / 100
+			after := wanted
 			var moment sync.WaitGroup
 			moment.Go(func() {
 				for start := time.Now(); time.Since(start) < after; {
@@ -250,18 +252,16 @@ func TestCancel_AtTheMomentOfTheAnswer(t *testing.T) {
 			if err != nil {
 				require.ErrorIs(t, err, context.Canceled)
 				cancelled++
+				wanted += wanted/16 + time.Microsecond
 			} else {
 				text, err := resp.Text()
 				require.NoError(t, err)
 				require.Equal(t, target, text)
 				completed++
+				wanted -= wanted / 16
 			}
 			target = fmt.Sprintf("/next/%d", i)
-			start := time.Now()
 			require.Equal(t, target, textOf(t, client, server.URL()+target))
-			if took == 0 || time.Since(start) < took {
-				took = time.Since(start)
-			}
 			moment.Wait()
 		}
 		require.Positive(t, completed, "the moment never came too late")

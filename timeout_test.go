@@ -321,6 +321,7 @@ func TestTimeout_WriteIsForEachWait(t *testing.T) {
 
 func TestTimeout_Response(t *testing.T) {
 	t.Parallel()
+	const limit = 4 * short // the server has to have said something
 	type way struct {
 		sent   parley.Sent
 		script func(*wiretest.Conn)
@@ -337,7 +338,7 @@ func TestTimeout_Response(t *testing.T) {
 			}
 		}},
 		"interim answers now and then": {parley.Answering, func(c *wiretest.Conn) {
-			for c.Say("HTTP/1.1 103 Early Hints\r\n\r\n") && c.Pause(short/3) {
+			for c.Say("HTTP/1.1 103 Early Hints\r\n\r\n") && c.Pause(limit/6) {
 			}
 		}},
 	}, func(t testing.TB, row way) {
@@ -350,10 +351,10 @@ func TestTimeout_Response(t *testing.T) {
 						row.script(c)
 					}
 				})
-				client := l.session(t, parley.Timeouts{Response: short})
+				client := l.session(t, parley.Timeouts{Response: limit})
 				start := time.Now()
 				_, err := client.Post(t.Context(), server.URL(), body)
-				requireLapse(t, err, start, lapse{parley.ErrResponseTimeout, parley.PhaseResponse, short, row.sent})
+				requireLapse(t, err, start, lapse{parley.ErrResponseTimeout, parley.PhaseResponse, limit, row.sent})
 				requireCounted(t, client, parley.PhaseResponse)
 			})
 		})
