@@ -54,6 +54,14 @@ func (k connKey) scheme() string {
 
 func (k connKey) address() string { return net.JoinHostPort(k.host, k.port) }
 
+// serverName names for people whose certificate is wanted.
+func (k connKey) serverName() string {
+	if other := k.tls.ServerName; other != "" && other != k.host {
+		return k.host + " as " + quoteBad(other, 256)
+	}
+	return k.host
+}
+
 // place names in short what the connections lead to.
 func (k connKey) place() string {
 	if k.host == "" {
@@ -188,7 +196,7 @@ func openConn(ctx context.Context, d *dialerBox, address string) (*conn, error) 
 func (c *conn) secure(ctx context.Context, key connKey) error {
 	tc, err := dial.TLS(ctx, c.rw, key.tls, key.host, &c.facts.dial)
 	if err != nil {
-		return tlsError(ctx, key.host, err)
+		return tlsError(ctx, key.serverName(), err)
 	}
 	state := tc.ConnectionState()
 	c.tls, c.rw, c.state = tc, tc, &state

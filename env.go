@@ -41,7 +41,7 @@ func WithEnv(on bool) ClientOption {
 type environment struct {
 	netrc *netrcFile // nil: none
 	proxy *Proxy     // nil: none
-	roots *rootSet   // nil: the system's
+	roots *rootFiles // nil: the system's
 }
 
 func readEnvironment() (*environment, error) {

@@ -47,6 +47,7 @@ func (k *kind) Is(target error) bool {
 //	    ErrRemoteProtocol   the answer is no HTTP, or breaks its rules or limits
 //	ErrProxy                no way through the proxy, with the kind of what failed there; see ProxyError
 //	ErrTLS                  the handshake failed, by the server's certificate or otherwise
+//	    ErrPublicKeyPin     the server has none of the pinned keys
 //	ErrUnsupportedProtocol, ErrInvalidURL, ErrTooManyRedirects,
 //	ErrInsecureRedirect, ErrRedirectRefused, ErrBodyNotRewindable, ErrDecoding,
 //	ErrBodyTooLarge, ErrAuth, ErrClientClosed
@@ -77,6 +78,7 @@ var (
 
 	ErrProxy               error = &kind{text: "proxy failed"}
 	ErrTLS                 error = &kind{text: "TLS failed"}
+	ErrPublicKeyPin        error = &kind{text: "public key is not pinned", wider: ErrTLS}
 	ErrUnsupportedProtocol error = &kind{text: "unsupported protocol"}
 	ErrInvalidURL          error = &kind{text: "invalid URL"}
 	ErrTooManyRedirects    error = &kind{text: "too many redirects"}

@@ -390,49 +390,6 @@ func (c *Client) explainNetwork(req *Request, e *Explanation) error {
 	return nil
 }
 
-// explainTLS tells how the server is verified and what it is shown. The source is that
-// of the last word.
-func (c *Client) explainTLS(req *Request) Setting {
-	s := Setting{Name: "TLS", Value: "verified by the system's roots", Source: SourceDefault}
-	var said security
-	if req.security != nil {
-		said = *req.security
-	}
-	configured := req.TLSConfig != nil
-	switch {
-	case said.verify == no, said.verify == unsaid && configured && req.TLSConfig.InsecureSkipVerify:
-		s.Value = "not verified"
-	case said.roots != nil:
-		s.Value = "verified by the roots of " + quoteBad(said.roots.path, 256)
-	case configured && req.TLSConfig.RootCAs != nil:
-		s.Value = "verified by roots of a tls.Config"
-	case said.system != nil:
-		s.Value, s.Source = "verified by the roots of "+quoteBad(said.system.path, 256), SourceEnvironment
-	}
-	switch {
-	case said.cert != nil:
-		s.Value += ", client certificate of " + quoteBad(said.cert.path, 256)
-	case identifies(req.TLSConfig) && !said.anonymous:
-		s.Value += ", client certificate of a tls.Config"
-	}
-	said.system, said.anonymous, said.proxy = nil, false, nil
-	if !configured && said == (security{}) {
-		return s
-	}
-	if configured {
-		s.Value += ", a tls.Config"
-	}
-	s.Source = SourceRequest
-	same := func(p *clientConfig) bool {
-		return p.tls == req.TLSConfig && p.security.verify == said.verify && p.security.roots == said.roots &&
-			(p.security.cert == said.cert || req.foreign && said.cert == nil)
-	}
-	if same(c.cfg) {
-		s.Source = c.cfg.source(same)
-	}
-	return s
-}
-
 // explainTransport tells what carries the request out.
 func (c *Client) explainTransport(req *Request) Setting {
 	s := Setting{Name: "Transport", Value: "pool", Source: SourceDefault}

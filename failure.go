@@ -52,7 +52,7 @@ func broken(err error) bool {
 
 // failAcquire makes the error of a request that got no connection.
 func (x *exchange) failAcquire(key connKey, got connpool.Got, err error) *Error {
-	phase, limit, err := x.pool.acquireError(x.ctx, key, *x.limit, got, err)
+	phase, limit, err := x.pool.acquireError(x.ctx, key, *x.limit, got, x.req.security.noteStale(err))
 	if limit > 0 {
 		x.pool.countTimeout(phase)
 	}
@@ -97,7 +97,7 @@ func (x *exchange) failIO(phase Phase, sent Sent, err error) *Error {
 	case errors.As(err, &malformed):
 		err = because(ErrRemoteProtocol, err)
 	case refusedByPeer(err):
-		err = because(ErrTLS, explainTLS(x.req.URL.Hostname(), "WithRootCAs", err))
+		err = x.req.security.noteStale(because(ErrTLS, explainTLS(x.req.URL.Hostname(), "WithRootCAs", err)))
 	case phase == PhaseWrite:
 		err = because(ErrWrite, orClosed(err))
 	case errors.Is(err, io.EOF) || phase == PhaseResponse && errors.Is(err, io.ErrUnexpectedEOF):

@@ -154,8 +154,14 @@ func (r *Request) connectionSettings() string {
 			add("WithVerify", said.verify != unsaid)
 			add("WithRootCAs", said.roots != nil)
 			add("WithClientCert", said.cert != nil)
+			add("WithMinTLSVersion", said.least != 0)
+			add("WithServerName", said.name != "")
+			add("WithPublicKeyPins", said.pins != nil && len(said.pins.pins) > 0)
+			add("WithKeyLogFile", said.keyLog != nil && said.keyLog.path != "")
 		}
 	}
+	add("WithProxyTLSConfig", r.security != nil && r.security.proxy != nil)
+	add("WithProxyHeader", r.proxyFields() != nil)
 	add("a proxy", r.Proxy != nil && r.Proxy.env == nil)
 	return strings.Join(names, ", ")
 }

@@ -377,7 +377,7 @@ func (r *Request) leaveOrigin(from *url.URL) {
 		}
 	}
 	r.Trailers, r.foreign = nil, true
-	r.dropClientCert()
+	r.leaveTLS()
 	switch a := r.Auth.(type) {
 	case noAuth: // stays so, also for what netrc has
 	case leftBehind:

@@ -1,11 +1,15 @@
 package parley
 
 import (
+	"cmp"
 	"crypto/rand"
 	"crypto/tls"
+	"fmt"
 	"runtime"
 	"sync"
 	"weak"
+
+	"github.com/seed-0474a412/parley/internal/urls"
 )
 
 // WithVerify(false) accepts whatever certificate a server shows, so that anybody on the
@@ -20,10 +24,10 @@ func WithVerify(on bool) Option {
 }
 
 // WithRootCAs trusts the certificates in a file of PEM, or in all such files of a
-// directory, in place of the system's roots and those of the environment. They are
-// read here and now: keep the option where many requests need it. A path that leads
-// nowhere, a file without a certificate or with a broken one is an error of what the
-// option is given to.
+// directory, in place of the system's roots and those of the environment. A path that
+// leads nowhere, a file without a certificate or with a broken one is an error of what
+// the option is given to. They are read here and now, and again when they change, as
+// those of [WithClientCert] are.
 func WithRootCAs(path string) Option {
 	roots, err := loadRoots(path)
 	return option(func(s *settings) error {
@@ -35,35 +39,51 @@ func WithRootCAs(path string) Option {
 	})
 }
 
-// WithClientCert shows servers that ask for it a certificate, from files of PEM: cert
-// has the certificate and those that lead to an authority, key its private key. An
-// empty key means that it is in the file of the certificate. They are read here and
-// now. Encrypted keys are refused.
+// WithTLSConfig sets the TLS settings for https. The pool clones cfg when it first
+// meets it and knows it by its pointer from then on: changes made later have no
+// effect, and two requests with different pointers never share a connection.
+// [WithVerify], [WithRootCAs], [WithClientCert] and their kin each change one thing of a
+// copy of it, whether they stand beside it, or one with the session and the other with
+// the request. Without it, servers are verified by the system's roots.
 //
-// A session's certificate, also one of its tls.Config, is for the origin of its base
-// URL and for trusted origins ([WithTrustedOrigins]); without a base URL it is for
-// whatever is asked for. A request's is for the origin of its URL. Where a redirect
-// leaves the origin no certificate goes along.
-func WithClientCert(cert, key string) Option {
-	loaded, err := loadClientCert(cert, key)
+// TLS sessions are resumed: each pool keeps those of each kind of TLS settings to
+// itself, be it in a cache of its own or in a part of ClientSessionCache. There is no
+// such cache for a configuration that has SessionTicketsDisabled, GetClientCertificate or
+// VerifyPeerCertificate, which a resumed session would not ask.
+func WithTLSConfig(cfg *tls.Config) Option {
 	return option(func(s *settings) error {
-		if err != nil {
-			return failed("WithClientCert: %w", err)
-		}
-		s.security.cert = loaded
+		s.tls = cfg
 		return nil
 	})
 }
 
-// WithTLSConfig sets the TLS settings for https. The pool clones cfg when it first
-// meets it and knows it by its pointer from then on: changes made later have no
-// effect, and two requests with different pointers never share a connection.
-// [WithVerify], [WithRootCAs] and [WithClientCert] each change one thing of a copy of
-// it, whether they stand beside it, or one with the session and the other with the
-// request. Without it, servers are verified by the system's roots.
-func WithTLSConfig(cfg *tls.Config) Option {
+// WithMinTLSVersion refuses servers that speak only versions of TLS below this one, such as
+// tls.VersionTLS13. Without it, or a MinVersion of a tls.Config, TLS 1.2 is the least.
+// Lower ones than that, for servers that know no better, are broken and no protection
+// from an attacker. What is no version is an error of what the option is given to.
+func WithMinTLSVersion(version uint16) Option {
 	return option(func(s *settings) error {
-		s.tls = cfg
+		if version < tls.VersionTLS10 || version > tls.VersionTLS13 {
+			return failed("WithMinTLSVersion takes tls.VersionTLS10 to tls.VersionTLS13, not %#04x", version)
+		}
+		s.security.least = version
+		return nil
+	})
+}
+
+// WithServerName asks servers for the certificate of this name, or address, and
+// verifies it in place of the URL's host, for servers that are reached by another name
+// than their own. A tls.Config's ServerName does the same. The URL and the Host header
+// ([WithHost]) stay as they are. Like a certificate of [WithClientCert] the name is for
+// the origins of the session or request that it is said of, and stays behind where a
+// redirect leaves them. What is no name is ErrInvalidURL.
+func WithServerName(name string) Option {
+	canonical, err := urls.CanonicalHost(name)
+	return option(func(s *settings) error {
+		if err != nil {
+			return because(ErrInvalidURL, fmt.Errorf("WithServerName: %w", err))
+		}
+		s.security.name = canonical
 		return nil
 	})
 }
@@ -84,10 +104,14 @@ func WithProxyTLSConfig(cfg *tls.Config) Option {
 type security struct {
 	verify    choice
 	anonymous bool        // a certificate that the session has is not for this origin
-	roots     *rootSet    // nil: not said
-	system    *rootSet    // of the environment, in place of the system's; nil: none
+	roots     *rootFiles  // nil: not said
+	system    *rootFiles  // of the environment, in place of the system's; nil: none
 	cert      *clientCert // nil: not said
 	proxy     *tls.Config // for TLS with proxies; nil: not said
+	least     uint16      // version; 0: not said
+	name      string      // of the server; "": that of the URL
+	pins      *pinSet     // nil: not said
+	keyLog    *keyLog     // nil: not said
 }
 
 // over gives s, with what it leaves open taken from lower.
@@ -105,10 +129,18 @@ func (s security) over(lower *security) *security {
 	if s.system == nil {
 		s.system = lower.system
 	}
-	if s.proxy == nil {
-		s.proxy = lower.proxy
-	}
+	s.proxy, s.pins, s.keyLog = cmp.Or(s.proxy, lower.proxy), cmp.Or(s.pins, lower.pins), cmp.Or(s.keyLog, lower.keyLog)
+	s.least, s.name = cmp.Or(s.least, lower.least), cmp.Or(s.name, lower.name)
 	return &s
+}
+
+// stale says what of the files that are in use has changed and cannot be read; nil if
+// nothing has.
+func (s *security) stale() error {
+	if s == nil {
+		return nil
+	}
+	return cmp.Or(s.cert.stale(), s.roots.stale(), s.system.stale())
 }
 
 // prepareSecurity works out what requests get of the session's TLS settings: those to
@@ -123,11 +155,19 @@ func (c *Client) prepareSecurity() {
 		c.security = &s
 	}
 	c.foreignSecurity = c.security
-	if s.cert != nil || identifies(c.cfg.tls) {
+	if s.cert != nil || s.name != "" || identifies(c.cfg.tls) {
 		foreign := s
-		foreign.cert, foreign.anonymous = nil, true
+		foreign.leaveOrigin(c.cfg.tls)
 		c.foreignSecurity = &foreign
 	}
+}
+
+// leaveOrigin takes back what is for one origin alone.
+func (s *security) leaveOrigin(cfg *tls.Config) {
+	if s.cert != nil || identifies(cfg) {
+		s.cert, s.anonymous = nil, true
+	}
+	s.name = ""
 }
 
 // identifies reports whether a configuration has a client certificate to show.
@@ -176,27 +216,29 @@ func (r *Request) applySecurity(s *settings) {
 	}
 }
 
-// dropClientCert leaves the client certificate behind, for a request that leaves the
-// origin which it was for.
-func (r *Request) dropClientCert() {
-	if (r.security == nil || r.security.cert == nil) && !identifies(r.TLSConfig) {
+// leaveTLS leaves behind what is for the origin that a request leaves: the client
+// certificate and the name that its server goes by.
+func (r *Request) leaveTLS() {
+	if (r.security == nil || r.security.cert == nil && r.security.name == "") && !identifies(r.TLSConfig) {
 		return
 	}
 	var s security
 	if r.security != nil {
 		s = *r.security
 	}
-	s.cert, s.anonymous = nil, true
+	s.leaveOrigin(r.TLSConfig)
 	r.security = &s
 }
 
 // tlsIdentity tells prepared configurations apart: a caller's by its pointer, what
 // options say by its content.
 type tlsIdentity struct {
-	base        weak.Pointer[tls.Config]
-	verify      choice
-	anonymous   bool
-	roots, cert fingerprint
+	base              weak.Pointer[tls.Config]
+	verify            choice
+	anonymous         bool
+	roots, cert, pins fingerprint
+	least             uint16
+	name, keyLog      string
 }
 
 // maxTLSConfigs bounds how many prepared configurations a pool remembers. Whoever needs
@@ -216,7 +258,7 @@ func newTLSConfigs() *tlsConfigs {
 	return &tlsConfigs{
 		prepared: make(map[tlsIdentity]*tls.Config),
 		watched:  make(map[weak.Pointer[tls.Config]]struct{}),
-		plain:    prepareTLS(&tls.Config{}),
+		plain:    resume(prepareTLS(&tls.Config{})),
 	}
 }
 
@@ -226,20 +268,7 @@ func (t *tlsConfigs) of(cfg *tls.Config, s *security) *tls.Config {
 	if cfg == nil && s == nil {
 		return t.plain
 	}
-	id := tlsIdentity{}
-	var roots *rootSet
-	if s != nil {
-		id.verify, id.anonymous = s.verify, s.anonymous
-		if roots = s.roots; roots == nil && (cfg == nil || cfg.RootCAs == nil) {
-			roots = s.system
-		}
-		if roots != nil {
-			id.roots = roots.content
-		}
-		if s.cert != nil {
-			id.cert = s.cert.content
-		}
-	}
+	id, now := s.identity(cfg)
 	if cfg == nil && id == (tlsIdentity{}) {
 		return t.plain
 	}
@@ -260,8 +289,9 @@ func (t *tlsConfigs) of(cfg *tls.Config, s *security) *tls.Config {
 	}
 	own = prepareTLS(own)
 	if s != nil {
-		s.adapt(own, roots)
+		s.adapt(own, now)
 	}
+	resume(own)
 	t.prepared[id] = own
 	t.watch(cfg)
 	return own
@@ -289,20 +319,92 @@ func (t *tlsConfigs) watch(cfg *tls.Config) {
 	}, w)
 }
 
+// readings are what the files of settings said when they were looked at.
+type readings struct {
+	roots *rootSet
+	cert  *keyPair
+}
+
+// identity tells what s (nil: nothing) makes of cfg (nil: the defaults) from all else.
+func (s *security) identity(cfg *tls.Config) (id tlsIdentity, now readings) {
+	if s == nil {
+		return id, now
+	}
+	id.verify, id.anonymous, id.least, id.name = s.verify, s.anonymous, s.least, s.name
+	roots := s.roots
+	if roots == nil && (cfg == nil || cfg.RootCAs == nil) {
+		roots = s.system
+	}
+	if roots != nil {
+		now.roots = roots.current()
+		id.roots = now.roots.content
+	}
+	if s.cert != nil {
+		now.cert = s.cert.current()
+		id.cert = now.cert.content
+	}
+	if s.pins != nil {
+		id.pins = s.pins.content
+	}
+	if s.keyLog != nil {
+		id.keyLog = s.keyLog.path
+	}
+	return id, now
+}
+
 // adapt makes the changes in a configuration that is the pool's own.
-func (s *security) adapt(cfg *tls.Config, roots *rootSet) {
+func (s *security) adapt(cfg *tls.Config, now readings) {
 	if s.verify != unsaid {
 		cfg.InsecureSkipVerify = s.verify == no
 	}
-	if roots != nil {
-		cfg.RootCAs = roots.pool
+	if now.roots != nil {
+		cfg.RootCAs = now.roots.pool
 	}
 	if s.cert != nil || s.anonymous {
 		cfg.Certificates, cfg.GetClientCertificate = nil, nil
 	}
 	if s.cert != nil {
-		cfg.Certificates = []tls.Certificate{s.cert.pair}
+		s.cert.show(cfg, now.cert)
 	}
+	if s.least != 0 {
+		cfg.MinVersion = s.least
+	}
+	if s.name != "" {
+		cfg.ServerName = s.name
+	}
+	if s.keyLog != nil && s.keyLog.path != "" {
+		cfg.KeyLogWriter = s.keyLog
+	}
+	if s.pins != nil && len(s.pins.pins) > 0 {
+		s.pin(cfg)
+	}
+}
+
+// pin adds the check of the pins to what a configuration checks already. Unlike
+// VerifyPeerCertificate it is asked of resumed sessions too.
+func (s *security) pin(cfg *tls.Config) {
+	earlier, pins := cfg.VerifyConnection, s.pins
+	cfg.VerifyConnection = func(state tls.ConnectionState) error {
+		if earlier != nil {
+			if err := earlier(state); err != nil {
+				return err
+			}
+		}
+		return pins.check(state)
+	}
+}
+
+// sessionCacheSize is how many servers of one kind of TLS settings have sessions
+// that can be resumed.
+const sessionCacheSize = 128
+
+// resume gives a configuration that is the pool's own a cache of sessions, unless it has
+// one or a resumed session would leave somebody unasked.
+func resume(cfg *tls.Config) *tls.Config {
+	if cfg.ClientSessionCache == nil && !cfg.SessionTicketsDisabled && cfg.GetClientCertificate == nil && cfg.VerifyPeerCertificate == nil {
+		cfg.ClientSessionCache = tls.NewLRUClientSessionCache(sessionCacheSize)
+	}
+	return cfg
 }
 
 // prepareTLS clones cfg for connections that speak HTTP/1.1 (RFC 7301).
@@ -337,8 +439,8 @@ func (s *security) forProxies() (*tls.Config, *security) {
 	switch {
 	case s == nil:
 		return nil, nil
-	case s.system == nil:
+	case s.system == nil && s.keyLog == nil:
 		return s.proxy, nil
 	}
-	return s.proxy, &security{system: s.system}
+	return s.proxy, &security{system: s.system, keyLog: s.keyLog}
 }

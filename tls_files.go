@@ -2,10 +2,8 @@ package parley
 
 import (
 	"crypto/sha256"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,16 +22,47 @@ type fingerprint [sha256.Size]byte
 type rootSet struct {
 	pool    *x509.CertPool
 	content fingerprint
-	path    string // where it comes from, for people
+}
+
+// rootFiles is where a set comes from.
+type rootFiles struct {
+	*followed[*rootSet]
+	path string // for people
+}
+
+// stale says why the files say something else than what is in use; nil if they do not.
+func (r *rootFiles) stale() error {
+	if r == nil {
+		return nil
+	}
+	return r.followed.stale()
 }
 
 // loadRoots reads the certificates of a file or directory.
-func loadRoots(path string) (*rootSet, error) {
-	set := &rootSet{pool: x509.NewCertPool(), path: path}
-	if err := set.add(path); err != nil {
+func loadRoots(path string) (*rootFiles, error) {
+	return followRoots(path, []string{path}, func() (*x509.CertPool, error) { return x509.NewCertPool(), nil })
+}
+
+// followRoots reads the certificates at paths, beside those that start gives. Errors are
+// of the path that they are about.
+func followRoots(name string, paths []string, start func() (*x509.CertPool, error)) (*rootFiles, error) {
+	files, err := follow(paths, func() (*rootSet, error) {
+		pool, err := start()
+		if err != nil {
+			return nil, err
+		}
+		set := &rootSet{pool: pool}
+		for _, path := range paths {
+			if err := set.add(path); err != nil {
+				return nil, err
+			}
+		}
+		return set, nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	return set, nil
+	return &rootFiles{files, name}, nil
 }
 
 // add adds the certificates at path.
@@ -123,32 +152,32 @@ func readPEM(path string) ([]byte, error) {
 
 // environmentRoots reads what the variables of the environment name, nil if there are
 // none.
-func environmentRoots(getenv func(string) string) (*rootSet, error) {
+func environmentRoots(getenv func(string) string) (*rootFiles, error) {
 	if name, path := firstSet(getenv, "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"); name != "" {
-		set, err := loadRoots(path)
-		return set, environmentFailed(name, err)
+		roots, err := loadRoots(path)
+		return roots, environmentFailed(name, err)
 	}
 	file, dirs := strings.TrimSpace(getenv("SSL_CERT_FILE")), strings.TrimSpace(getenv("SSL_CERT_DIR"))
-	if file == "" && dirs == "" {
+	var paths, names []string
+	if file != "" {
+		paths, names = append(paths, file), append(names, "SSL_CERT_FILE")
+	}
+	if dirs != "" {
+		paths, names = append(paths, filepath.SplitList(dirs)...), append(names, "SSL_CERT_DIR")
+	}
+	if len(paths) == 0 {
 		return nil, nil
 	}
 	// Package x509 reads these too, where the system has no store of its own.
-	pool, err := x509.SystemCertPool()
-	if err != nil {
-		return nil, fmt.Errorf("the system's roots: %w", err)
-	}
-	set := &rootSet{pool: pool, path: "the system and " + strings.Trim(file+", "+dirs, ", ")}
-	if file != "" {
-		if err := set.add(file); err != nil {
-			return nil, environmentFailed("SSL_CERT_FILE", err)
+	name := "the system and " + strings.Trim(file+", "+dirs, ", ")
+	roots, err := followRoots(name, paths, func() (*x509.CertPool, error) {
+		pool, err := x509.SystemCertPool()
+		if err != nil {
+			return nil, fmt.Errorf("the system's roots: %w", err)
 		}
-	}
-	for _, dir := range filepath.SplitList(dirs) {
-		if err := set.add(dir); err != nil {
-			return nil, environmentFailed("SSL_CERT_DIR", err)
-		}
-	}
-	return set, nil
+		return pool, nil
+	})
+	return roots, environmentFailed(strings.Join(names, " and "), err)
 }
 
 func environmentFailed(name string, err error) error {
@@ -157,65 +186,3 @@ func environmentFailed(name string, err error) error {
 	}
 	return failed("the environment's %s: %w; correct or unset it, or make the session WithEnv(false)", name, err)
 }
-
-// clientCert is a certificate with its key.
-type clientCert struct {
-	pair    tls.Certificate
-	content fingerprint
-	path    string
-}
-
-// Format keeps the key out.
-func (c clientCert) Format(s fmt.State, verb rune) {
-	printSafe(s, verb, "<client certificate of "+c.path+">")
-}
-
-// loadClientCert reads a certificate and its key from one file or two.
-func loadClientCert(certPath, keyPath string) (*clientCert, error) {
-	certs, err := readPEM(certPath)
-	if err != nil {
-		return nil, err
-	}
-	if keyPath == "" {
-		keyPath = certPath
-	}
-	keys, err := readPEM(keyPath)
-	if err != nil {
-		return nil, err
-	}
-	if err := checkKey(keyPath, keys); err != nil {
-		return nil, err
-	}
-	pair, err := tls.X509KeyPair(certs, keys)
-	if err != nil {
-		return nil, fmt.Errorf("certificate %q with key %q: %w", certPath, keyPath, err)
-	}
-	hash := sha256.New()
-	for _, der := range pair.Certificate {
-		hash.Write(der)
-	}
-	hash.Write(keys)
-	c := &clientCert{pair: pair, path: certPath}
-	hash.Sum(c.content[:0])
-	return c, nil
-}
-
-// checkKey says what is wrong with a file that should have a private key.
-func checkKey(path string, data []byte) error {
-	for rest := data; ; {
-		var block *pem.Block
-		if block, rest = pem.Decode(rest); block == nil {
-			return fmt.Errorf("%q holds no private key in PEM", path)
-		}
-		switch {
-		case !strings.HasSuffix(block.Type, "PRIVATE KEY"):
-		case block.Type == "ENCRYPTED PRIVATE KEY" || strings.Contains(block.Headers["Proc-Type"], "ENCRYPTED"):
-			return fmt.Errorf("the key in %q: %w", path, errEncryptedKey)
-		default:
-			return nil
-		}
-	}
-}
-
-var errEncryptedKey = errors.New("it is encrypted: store it decrypted where only this program can read it " +
-	"(openssl pkey -in key.pem -out plain.pem), or decrypt it in the program and give it WithTLSConfig")
