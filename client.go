@@ -164,7 +164,7 @@ func (c *Client) prepareConduct() {
 	if conduct.trusted = c.cfg.trusted; c.base != nil {
 		conduct.trusted = joined(c.cfg.trusted, []*url.URL{c.base.URL()})
 	}
-	if c.cfg.env != nil {
+	if c.cfg.env != nil && !c.cfg.noNetrc {
 		conduct.netrc = c.cfg.env.netrc
 	}
 	if conduct.said() {

@@ -133,6 +133,8 @@ func (c *cannedConn) Read(p []byte) (int, error) {
 }
 
 func (c *cannedConn) Close() error                     { return nil }
+func (c *cannedConn) LocalAddr() net.Addr              { return nil }
+func (c *cannedConn) RemoteAddr() net.Addr             { return nil }
 func (c *cannedConn) SetDeadline(time.Time) error      { return nil }
 func (c *cannedConn) SetReadDeadline(time.Time) error  { return nil }
 func (c *cannedConn) SetWriteDeadline(time.Time) error { return nil }

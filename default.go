@@ -11,9 +11,14 @@ const version = "0.1.0"
 
 const userAgent = "parley/" + version
 
-// session is the shared one behind the functions of the package. It keeps no
-// cookies, since its users do not know of each other.
-var session = sync.OnceValues(func() (*Client, error) { return New(WithJar(nil)) })
+// session is the shared one behind the functions of the package. It keeps no cookies
+// and takes no logins from netrc, since its users do not know of each other.
+var session = sync.OnceValues(func() (*Client, error) {
+	return New(WithJar(nil), clientOption(func(c *clientConfig) error {
+		c.noNetrc = true
+		return nil
+	}))
+})
 
 // do sends a request over the shared session and reads the answer:
 // see [Client.Request]. Programs that send more than a few requests make a
@@ -26,8 +31,8 @@ func do(ctx context.Context, method, url string, opts []RequestOption) (*Respons
 	return c.Request(ctx, method, url, opts...)
 }
 
-// Get sends a GET request over one shared session that keeps no cookies: see
-// [Client.Get].
+// Get sends a GET request over one shared session that keeps no cookies and takes no
+// logins from netrc: see [Client.Get].
 func Get(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
 	return do(ctx, http.MethodGet, url, opts)
 }

@@ -1,6 +1,7 @@
 package parley_test
 
 import (
+	"cmp"
 	"flag"
 	"os"
 	"strings"
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 // clearEnvironment takes away what a session would find in the environment of
 // whoever runs the tests: logins, proxies and certificates.
 func clearEnvironment() {
-	if err := os.Setenv("NETRC", os.DevNull); err != nil {
+	if err := os.Setenv("NETRC", cmp.Or(os.Getenv("PARLEY_TEST_NETRC"), os.DevNull)); err != nil {
 		panic(err)
 	}
 	for _, name := range []string{

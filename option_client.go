@@ -17,6 +17,7 @@ type clientConfig struct {
 	jar        http.CookieJar
 	jarSet     bool
 	noEnv      bool
+	noNetrc    bool
 	env        *environment // nil until it has been read
 	transport  Transport
 	mounts     []mount // the most specific first
