@@ -1,6 +1,7 @@
 package parley
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -230,6 +231,11 @@ func (c *Client) prepareStack(parent *Client) error {
 			return err
 		}
 		c.pool, c.owns, c.network = pool, true, pool
+	}
+	if c.pool != nil {
+		if err := c.cfg.conduct.way.check(cmp.Or(c.cfg.conduct.dialer, c.pool.dialer)); err != nil {
+			return err
+		}
 	}
 	c.shares = len(c.cfg.middleware)+len(c.cfg.network)+len(c.cfg.mounts) == 0 && c.pool != nil
 	_, ours := c.cfg.jar.(*Jar)
@@ -542,7 +548,8 @@ func (c *Client) String() string {
 	s := "<Client"
 	if c.base != nil {
 		u := c.base.URL()
-		s += " " + u.Scheme + "://" + u.Host + u.EscapedPath()
+		u.RawQuery = ""
+		s += " " + urls.Redacted(u)
 	}
 	switch {
 	case c.closed.Load():

@@ -43,6 +43,8 @@ type conduct struct {
 	netrc   *netrcFile // nil: not used
 
 	dialer      *dialerBox   // nil: the pool's
+	way         way          // how connections are made
+	bound       bool         // dialer or socket are for one origin: see checkDialling
 	proxyHeader *proxyHeader // nil: none
 
 	hooks      hooks
@@ -52,7 +54,7 @@ type conduct struct {
 // said reports whether anything differs from the default.
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
-		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.proxyHeader != nil || !c.hooks.empty() || len(c.middleware) > 0
+		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.proxyHeader != nil || !c.hooks.empty() || len(c.middleware) > 0
 }
 
 // plain reports whether nothing of the user's runs between the call and the transport.
@@ -94,6 +96,8 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	if c.dialer != nil {
 		out.dialer = c.dialer
 	}
+	out.way = c.way.over(earlier.way)
+	out.bound = c.bound || earlier.bound
 	out.proxyHeader = c.proxyHeader.over(earlier.proxyHeader)
 	out.hooks = c.hooks.after(earlier.hooks)
 	out.middleware = joined(earlier.middleware, c.middleware)

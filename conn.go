@@ -43,6 +43,7 @@ type connKey struct {
 	dialer     *dialerBox
 	proxy      route       // host and port are empty where it is asked for URLs of all of them
 	proxyTLS   *tls.Config // the pool's clone, for an https proxy
+	way        way         // what is said of dialling
 }
 
 func (k connKey) scheme() string {
@@ -73,11 +74,11 @@ func (k connKey) place() string {
 func (k connKey) origin() string {
 	switch {
 	case k.proxy.direct():
-		return k.scheme() + "://" + k.address()
+		return k.scheme() + "://" + k.address() + k.way.suffix()
 	case k.host == "":
 		return "http://* via " + k.proxy.String()
 	}
-	return k.scheme() + "://" + k.address() + " via " + k.proxy.String()
+	return k.scheme() + "://" + k.address() + " via " + k.proxy.String() + k.way.suffix()
 }
 
 type entry = connpool.Entry[connKey, *conn]
@@ -166,7 +167,7 @@ func dialConn(ctx context.Context, key connKey) (*conn, error) {
 	if !key.proxy.direct() {
 		return dialThrough(ctx, key)
 	}
-	c, err := openConn(ctx, key.dialer, key.address())
+	c, err := openConn(ctx, key, key.address())
 	if err != nil {
 		return nil, connectError(ctx, err)
 	}
@@ -178,10 +179,10 @@ func dialConn(ctx context.Context, key connKey) (*conn, error) {
 	return c, nil
 }
 
-// openConn makes a plain connection.
-func openConn(ctx context.Context, d *dialerBox, address string) (*conn, error) {
+// openConn makes a plain connection to address, of the server or the proxy.
+func openConn(ctx context.Context, key connKey, address string) (*conn, error) {
 	c := &conn{facts: new(connFacts)}
-	nc, err := dial.TCP(ctx, d, address, &c.facts.dial)
+	nc, err := key.connect(ctx, address, &c.facts.dial)
 	if err != nil {
 		return nil, err
 	}

@@ -38,6 +38,8 @@ func (k *kind) Is(target error) bool {
 //	    ErrTotalTimeout     the call took longer than Timeouts.Total, or than its context allows
 //	ErrNetwork
 //	    ErrConnect          name not found, connection refused, network unreachable, …
+//	        ErrAddressRefused   by WithDialGuard
+//	    ErrConnClosed       a Conn that can carry no more requests
 //	    ErrRead             the connection failed while reading
 //	    ErrWrite            the connection failed while writing
 //	    ErrPeerClosed       the peer closed the connection instead of answering
@@ -67,9 +69,12 @@ var (
 
 	ErrNetwork    error = &kind{text: "network error"}
 	ErrConnect    error = &kind{text: "cannot connect", wider: ErrNetwork}
+	ErrConnClosed error = &kind{text: "connection is closed", wider: ErrNetwork}
 	ErrRead       error = &kind{text: "read failed", wider: ErrNetwork}
 	ErrWrite      error = &kind{text: "write failed", wider: ErrNetwork}
 	ErrPeerClosed error = &kind{text: "peer closed the connection", wider: ErrNetwork}
+
+	ErrAddressRefused error = &kind{text: "address refused", wider: ErrConnect}
 
 	ErrProtocol       error = &kind{text: "protocol error"}
 	ErrLocalProtocol  error = &kind{text: "invalid request", wider: ErrProtocol}

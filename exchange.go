@@ -136,7 +136,7 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	if err := checkRequest(req); err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
-	via, err := p.routeOf(req)
+	via, err := p.routeOf(ctx, req)
 	if err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}

@@ -147,7 +147,8 @@ func (r *Request) connectionSettings() string {
 			names = append(names, name)
 		}
 	}
-	add("WithDialer", r.conduct != nil && r.conduct.dialer != nil)
+	add("WithDialer", r.dialerFor() != nil)
+	names = append(names, r.way().names()...)
 	if r.URL.Scheme == "https" {
 		add("WithTLSConfig", r.TLSConfig != nil)
 		if said := r.security; said != nil {

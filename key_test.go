@@ -46,7 +46,7 @@ func TestS027_KeyOfRequestThroughAProxy(t *testing.T) {
 	keyOf := func(url, proxy string) connKey {
 		req, err := NewRequest("GET", url, WithProxy(proxy))
 		require.NoError(t, err)
-		via, err := pool.routeOf(req)
+		via, err := pool.routeOf(t.Context(), req)
 		require.NoError(t, err)
 		return pool.keyOf(req, via)
 	}
@@ -108,6 +108,8 @@ func changedKey(t *testing.T, key connKey, i int) connKey {
 		key.proxyTLS = &tls.Config{}
 	case "dialer":
 		key.dialer = &dialerBox{key.dialer.Dialer}
+	case "way":
+		key.way = key.way.with(func(d *dialling) { d.socket = "/x" })
 	default:
 		t.Fatalf("no other value known for the field %s: add one here, and fill the field in keyOf", field.Name)
 	}

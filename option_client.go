@@ -99,18 +99,6 @@ func hasNil(m []Middleware) bool {
 	return slices.ContainsFunc(m, func(m Middleware) bool { return m == nil })
 }
 
-// WithDialer makes connections with d, for example a *net.Dialer or a
-// [DialerFunc].
-func WithDialer(d Dialer) ClientOption {
-	return clientOption(func(c *clientConfig) error {
-		if d == nil {
-			return failed("WithDialer needs a dialer")
-		}
-		c.conduct.dialer = &dialerBox{d}
-		return nil
-	})
-}
-
 // WithTrustedOrigins names further origins ("https://uploads.example.com") that
 // the session's headers, parameters and cookies by option may go to. Without
 // it they only go to the base URL's origin, and to everywhere where there is

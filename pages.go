@@ -92,7 +92,7 @@ func (c *Client) nextPage(req *Request, resp *Response) (*Request, error) {
 		return nil, nil
 	}
 	u := *link.URL
-	if u.Scheme != "http" && u.Scheme != "https" {
+	if u.Scheme != "http" && u.Scheme != "https" && !urls.SameOrigin(req.URL, &u) {
 		return nil, buildError(req.Method, req.URL, urlError(&urls.SchemeError{Scheme: u.Scheme}))
 	}
 	u.Fragment, u.RawFragment = "", ""

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -141,11 +142,16 @@ func (p *Pool) Close() error { return p.conns.Close() }
 
 // routeOf says by which way a request goes. A server that a proxy is asked for is
 // checked here, since it is no part of a key.
-func (p *Pool) routeOf(req *Request) (route, error) {
-	if req.Proxy == nil {
+func (p *Pool) routeOf(ctx context.Context, req *Request) (via route, err error) {
+	w := req.way()
+	switch {
+	case w.said():
+		via, err = p.routeBeside(ctx, req, w)
+	case req.Proxy == nil:
 		return route{}, nil
+	default:
+		via, _, err = req.Proxy.route(req)
 	}
-	via, _, err := req.Proxy.route(req)
 	if err == nil && via.forwards(req.URL.Scheme) {
 		err = checkTarget(req.URL.Hostname(), cmp.Or(req.URL.Port(), "80"))
 	}
@@ -155,7 +161,10 @@ func (p *Pool) routeOf(req *Request) (route, error) {
 // keyOf gives the pool key of a request that goes by way of via.
 func (p *Pool) keyOf(req *Request, via route) connKey {
 	u := req.URL
-	key := connKey{host: u.Hostname(), port: u.Port(), dialer: p.dialer}
+	key := connKey{host: u.Hostname(), port: u.Port(), dialer: p.dialer, way: req.way()}
+	if u.Scheme == urls.UnixScheme {
+		key.host, key.port = urls.UnixHost, ""
+	}
 	if c := req.conduct; c != nil && c.dialer != nil {
 		key.dialer = c.dialer
 	}
@@ -382,6 +391,8 @@ func checkRequest(req *Request) error {
 	switch {
 	case req.URL == nil:
 		return errNoURL
+	case req.URL.Scheme == urls.UnixScheme && strings.HasPrefix(req.URL.Host, "/"):
+		return nil
 	case req.URL.Scheme != "http" && req.URL.Scheme != "https":
 		return because(ErrUnsupportedProtocol, &urls.SchemeError{Scheme: quoteBad(req.URL.Scheme, 32)})
 	case req.URL.Hostname() == "": // ":80" would lead to this machine

@@ -1,6 +1,7 @@
 package parley
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -198,6 +199,9 @@ func (l redirectLayer) step(ctx context.Context, req *Request, resp *Response) (
 			next.crossOrigin(req.URL)
 		}
 	}
+	if err := next.checkDialling(req); err != nil {
+		return nil, err
+	}
 	if err := next.checkContent(req.URL); err != nil {
 		return nil, err
 	}
@@ -249,7 +253,7 @@ func (r *Response) Next() (*Request, error) {
 	}
 	next, err := req.afterRedirect(r)
 	if err == nil {
-		err = next.checkContent(req.URL)
+		err = cmp.Or(next.checkDialling(req), next.checkContent(req.URL))
 	}
 	if err != nil {
 		return nil, r.fail("redirect", PhaseRedirect, &RedirectError{Response: r, Err: err})

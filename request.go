@@ -264,6 +264,7 @@ func (r *Request) applyScalars(s *settings) {
 		r.Auth = s.auth
 	}
 	if s.conduct.said() {
+		s.conduct.bound = s.conduct.dialer != nil || s.conduct.way.get().socket != ""
 		r.conduct = s.conduct.over(r.conduct)
 	}
 	if s.inform != nil {

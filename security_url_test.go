@@ -451,7 +451,7 @@ func TestS133_UnknownSchemesLeaveNothingBehind(t *testing.T) {
 	require.Empty(t, l.client.Stats().Origins)
 
 	for made, kind := range map[string]error{
-		"ftp": parley.ErrUnsupportedProtocol, "http+unix": parley.ErrUnsupportedProtocol,
+		"ftp": parley.ErrUnsupportedProtocol, "unix": parley.ErrUnsupportedProtocol,
 		"": parley.ErrInvalidURL, "http ": parley.ErrInvalidURL,
 	} {
 		req := &parley.Request{Method: "GET", URL: &url.URL{Scheme: made, Host: "a.test", Path: "/"}}

@@ -45,7 +45,7 @@ func (e *ProxyError) LogValue() slog.Value { return slog.StringValue(e.Error()) 
 // dialThrough makes a connection that goes through a proxy.
 func dialThrough(ctx context.Context, key connKey) (*conn, error) {
 	hop := key.proxy.hop()
-	c, err := openConn(ctx, key.dialer, hop.address())
+	c, err := openConn(ctx, key, hop.address())
 	if err != nil {
 		if err = connectError(ctx, fmt.Errorf("proxy %v: %w", key.proxy, err)); errors.Is(err, ErrConnect) {
 			err = because(ErrProxy, err)
@@ -104,7 +104,7 @@ func (c *conn) tunnel(ctx context.Context, key connKey, hop hop) (step string, e
 	case hop.socks():
 		target := key.target()
 		if hop.scheme == "socks5" {
-			if target, err = dial.Resolve(ctx, key.dialer, target, &c.facts.dial); err != nil {
+			if target, err = key.addressOf(ctx, target, &c.facts.dial); err != nil {
 				return "name of the server", because(ErrConnect, err)
 			}
 		}

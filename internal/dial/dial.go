@@ -25,6 +25,16 @@ type Times struct {
 // TCP connects to address. Names are resolved and their addresses raced (RFC
 // 8305) by the dialer. The context bounds it.
 func TCP(ctx context.Context, d Dialer, address string, t *Times) (net.Conn, error) {
+	return timed(ctx, t, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", address) })
+}
+
+// Unix connects to the socket at path. The context bounds it.
+func Unix(ctx context.Context, d Dialer, path string, t *Times) (net.Conn, error) {
+	return timed(ctx, t, func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "unix", path) })
+}
+
+// timed dials, and tells apart how long names and connecting took.
+func timed(ctx context.Context, t *Times, dial func(context.Context) (net.Conn, error)) (net.Conn, error) {
 	start := time.Now()
 	// A dialer may call the hooks from goroutines of its own.
 	var asked, dns atomic.Int64
@@ -32,9 +42,10 @@ func TCP(ctx context.Context, d Dialer, address string, t *Times) (net.Conn, err
 		DNSStart: func(httptrace.DNSStartInfo) { asked.Store(int64(time.Since(start))) },
 		DNSDone:  func(httptrace.DNSDoneInfo) { dns.Store(int64(time.Since(start)) - asked.Load()) },
 	})
-	nc, err := d.DialContext(traced, "tcp", address)
-	t.DNS = time.Duration(dns.Load())
-	t.Connect = time.Since(start) - t.DNS
+	nc, err := dial(traced)
+	asking := time.Duration(dns.Load())
+	t.DNS += asking
+	t.Connect += time.Since(start) - asking
 	if nc == nil && err == nil {
 		err = errors.New("the dialer returned neither a connection nor an error")
 	}

@@ -2,13 +2,10 @@ package dial
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"net"
 	"net/http"
-	"net/netip"
 	"strconv"
-	"time"
 
 	"golang.org/x/net/proxy"
 
@@ -84,35 +81,3 @@ func SOCKS5(nc net.Conn, address string, login *Login) error {
 type dialed struct{ net.Conn }
 
 func (d dialed) Dial(string, string) (net.Conn, error) { return d.Conn, nil }
-
-// Resolve looks up the name in address ("host:port") with the resolver that d would
-// use, if that can be known, and else the system's. It gives one address, of IPv4 if
-// there is one, since the one who is to connect to it may know nothing else. What is
-// an address already stays as it is.
-func Resolve(ctx context.Context, d Dialer, address string, t *Times) (string, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return "", err
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return address, nil
-	}
-	resolver := net.DefaultResolver
-	if nd, ok := d.(*net.Dialer); ok && nd.Resolver != nil {
-		resolver = nd.Resolver
-	}
-	start := time.Now()
-	found, err := resolver.LookupNetIP(ctx, "ip", host)
-	t.DNS += time.Since(start)
-	if err != nil {
-		return "", err
-	}
-	best := found[0].Unmap()
-	for _, a := range found {
-		if a = a.Unmap(); a.Is4() {
-			best = a
-			break
-		}
-	}
-	return net.JoinHostPort(best.String(), port), nil
-}

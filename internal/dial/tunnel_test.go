@@ -1,7 +1,6 @@
 package dial
 
 import (
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -82,31 +81,4 @@ func TestSOCKS5_refused(t *testing.T) {
 	require.ErrorContains(t, SOCKS5(nc, "a.test:80", &Login{"user", "other"}), "authentication failed")
 	nc, _ = toProxy(t, "user:password")
 	require.Error(t, SOCKS5(nc, "a.test:80", nil))
-}
-
-func TestResolve_givesOneAddress(t *testing.T) {
-	n := &names{known: map[string][]string{
-		"four.test": {"192.0.2.1"}, "six.test": {"2001:db8::1"}, "both.test": {"2001:db8::1", "192.0.2.1"},
-	}}
-	for in, want := range map[string]string{
-		"four.test:80":     "192.0.2.1:80",
-		"six.test:443":     "[2001:db8::1]:443",
-		"both.test:80":     "192.0.2.1:80",
-		"198.51.100.1:80":  "198.51.100.1:80",
-		"[2001:db8::2]:80": "[2001:db8::2]:80",
-	} {
-		var times Times
-		got, err := Resolve(t.Context(), n.dialer(), in, &times)
-		require.NoError(t, err)
-		require.Equal(t, want, got)
-	}
-	_, err := Resolve(t.Context(), n.dialer(), "none.test:80", &Times{})
-	var dns *net.DNSError
-	require.ErrorAs(t, err, &dns)
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	_, err = Resolve(ctx, n.dialer(), "four.test:80", &Times{})
-	require.ErrorAs(t, err, &dns)
-	_, err = Resolve(t.Context(), n.dialer(), "no port", &Times{})
-	require.Error(t, err)
 }

@@ -19,6 +19,9 @@ func splitPort(hostport string) (host, port string) {
 // HostPort returns the address to dial for u, with the default port of its
 // scheme where it has none. An IPv6 address is in brackets, with its zone.
 func HostPort(u *url.URL) string {
+	if u.Scheme == UnixScheme {
+		return UnixHost + ":" + defaultPort(u.Scheme)
+	}
 	host, port := splitPort(u.Host)
 	if port != "" {
 		return u.Host
@@ -28,8 +31,11 @@ func HostPort(u *url.URL) string {
 
 // HostHeader returns the value of the Host field for u (RFC 9110, section
 // 7.2): without the default port, and without a zone, which has meaning on this
-// machine only (RFC 6874, section 1).
+// machine only (RFC 6874, section 1). For a Unix socket it is "localhost".
 func HostHeader(u *url.URL) string {
+	if u.Scheme == UnixScheme {
+		return UnixHost
+	}
 	host, port := splitPort(u.Host)
 	if strings.HasPrefix(host, "[") {
 		if i := strings.IndexByte(host, '%'); i >= 0 {
@@ -54,6 +60,9 @@ func SameOrigin(a, b *url.URL) bool {
 	}
 	if a.Host == b.Host {
 		return a.Host != ""
+	}
+	if strings.EqualFold(a.Scheme, UnixScheme) {
+		return false // the path of a file is what it is
 	}
 	hostA, portA := splitPort(a.Host)
 	hostB, portB := splitPort(b.Host)
@@ -83,7 +92,11 @@ func Redacted(u *url.URL) string {
 		return string(append(out, "..."...))
 	}
 	if u.Host != "" {
-		host := u.Host[strings.LastIndexByte(u.Host, '@')+1:]
+		host := u.Host
+		if u.Scheme == UnixScheme {
+			host = url.PathEscape(host)
+		}
+		host = host[strings.LastIndexByte(host, '@')+1:]
 		out = appendPrintable(append(out, "//"...), host)
 	}
 	path := u.EscapedPath()

@@ -162,7 +162,8 @@ func errColonFirst() error {
 // Spaces and tabs around it are ignored. The fragment is the reference's own.
 // User information stays only where the authority does: a reference with a
 // scheme or an authority has just what it brings. Encoding, limits and errors
-// are those of [ParseInto]. base must be an absolute URL made by this package.
+// are those of [ParseInto], but that a [UnixScheme] URL is a [*SchemeError]: only what
+// is relative to one leads to a socket. base must be an absolute URL made by this package.
 func Resolve(base *url.URL, ref string) (*url.URL, error) {
 	if base == nil || base.Host == "" {
 		return nil, invalid("no URL to resolve the reference against")
@@ -175,10 +176,10 @@ func Resolve(base *url.URL, ref string) (*url.URL, error) {
 		return nil, err
 	}
 	if _, _, absolute := splitScheme(ref); absolute {
-		return Parse(ref)
+		return resolved(ref)
 	}
 	if strings.HasPrefix(ref, "//") {
-		return Parse(base.Scheme + ":" + ref)
+		return resolved(base.Scheme + ":" + ref)
 	}
 	path, query, hasQuery, fragment := splitTail(ref)
 	if colonFirst(path) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Parse parses an absolute http or https URL as described for [ParseInto].
+// Parse parses an absolute URL as described for [ParseInto].
 func Parse(raw string) (*url.URL, error) {
 	u := new(url.URL)
 	if err := ParseInto(u, raw); err != nil {
@@ -14,7 +14,7 @@ func Parse(raw string) (*url.URL, error) {
 	return u, nil
 }
 
-// ParseInto parses an absolute http or https URL into dst, replacing all of it.
+// ParseInto parses an absolute http, https or [UnixScheme] URL into dst, replacing all of it.
 // A plain URL costs no allocation: the fields are parts of raw.
 //
 // Spaces, non-ASCII text and other bytes that RFC 3986 does not allow in a
@@ -24,7 +24,7 @@ func Parse(raw string) (*url.URL, error) {
 // backslash, a space or a second '@' in the authority, and a URL longer than
 // [MaxBytes] are errors. User information is decoded into dst.User.
 //
-// A scheme other than http and https gives a [*SchemeError], everything else an
+// Any other scheme gives a [*SchemeError], everything else an
 // [*Error]; dst is then unchanged.
 func ParseInto(dst *url.URL, raw string) error {
 	// The plain form may add one byte, the path of a URL without any.
@@ -200,7 +200,12 @@ func parseFull(dst *url.URL, raw string) error {
 		end = len(rest)
 	}
 	u := url.URL{Scheme: scheme}
-	if err := parseAuthority(&u, rest[:end], raw); err != nil {
+	if scheme == UnixScheme {
+		err = parseSocket(&u, rest[:end])
+	} else {
+		err = parseAuthority(&u, rest[:end], raw)
+	}
+	if err != nil {
 		return err
 	}
 	path, query, hasQuery, fragment := splitTail(rest[end:])
@@ -268,7 +273,7 @@ func splitScheme(s string) (scheme, rest string, ok bool) {
 	return "", s, false
 }
 
-// knownScheme returns the lower-case form of http or https. rest is what
+// knownScheme returns the lower-case form of a scheme that is supported. rest is what
 // follows the colon.
 func knownScheme(name, rest string) (string, error) {
 	switch {
@@ -276,6 +281,8 @@ func knownScheme(name, rest string) (string, error) {
 		return "http", nil
 	case strings.EqualFold(name, "https"):
 		return "https", nil
+	case strings.EqualFold(name, UnixScheme):
+		return UnixScheme, nil
 	}
 	// 'user:password@host' without a scheme looks like one.
 	if strings.IndexByte(rest, '@') >= 0 && !strings.HasPrefix(rest, "//") && !strings.EqualFold(name, "mailto") {

@@ -34,7 +34,7 @@ type Error struct {
 // Error returns the reason.
 func (e *Error) Error() string { return e.Reason }
 
-// SchemeError reports a URL whose scheme is neither http nor https.
+// SchemeError reports a URL whose scheme is not supported, or not there.
 type SchemeError struct {
 	// Scheme is what was found, cut to 64 bytes. It is empty where it might
 	// be a user name.

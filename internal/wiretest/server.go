@@ -71,6 +71,18 @@ func start(t testing.TB, cfg *tls.Config, script func(*Conn)) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
+	return startAt(t, l, cfg, script)
+}
+
+// ServeUnix is Serve at a Unix socket, which should be in a directory of the test's own.
+func ServeUnix(t testing.TB, path string, script func(*Conn)) *Server {
+	t.Helper()
+	l, err := net.Listen("unix", path)
+	require.NoError(t, err)
+	return startAt(t, l, nil, script)
+}
+
+func startAt(t testing.TB, l net.Listener, cfg *tls.Config, script func(*Conn)) *Server {
 	s := &Server{listener: l, tls: cfg, script: script, ending: make(chan struct{})}
 	s.running.Go(s.accept)
 	t.Cleanup(s.Close)
