@@ -56,8 +56,9 @@ func HandlerTransport(h http.Handler) Transport {
 //
 // All timeouts hold but Pool and Connect, as there is nothing to connect; nor do a
 // dialer, a proxy, an order of headers or TLS settings mean anything, except that
-// client certificates fail the request, with an error that matches
-// [errors.ErrUnsupported], since the handler would look for them.
+// client certificates and pinned public keys fail the request, with an error that matches
+// [errors.ErrUnsupported]: the handler would look for the former, and nothing here
+// could show that it has the latter.
 //
 // A panic of the handler is an error that matches ErrPeerClosed, with a *[HandlerPanic]
 // in it.
@@ -150,6 +151,9 @@ func (t *handlerTransport) check(req *Request) error {
 	said := req.security
 	if said != nil && said.cert != nil || identifies(req.TLSConfig) && (said == nil || !said.anonymous) {
 		return cannotHonour("a client certificate", "a handler transport", "there is no connection to present it on")
+	}
+	if said != nil && said.pins != nil && len(said.pins.pins) > 0 {
+		return cannotHonour("WithPublicKeyPins", "a handler transport", "it has no key to show")
 	}
 	return nil
 }

@@ -246,6 +246,8 @@ func TestHandler_saysWhatItCannotDo(t *testing.T) {
 	_, err = c.Get(t.Context(), "https://a.test", parley.WithTLSConfig(&tls.Config{Certificates: []tls.Certificate{{}}}))
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	requireSent(t, err, parley.NotSent, "it was refused")
+	_, err = c.Get(t.Context(), "https://a.test", parley.WithPublicKeyPins("sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="))
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 	_, err = c.Get(t.Context(), "https://a.test", parley.WithTLSConfig(&tls.Config{}), parley.WithProxy("http://p.test"), parley.WithHeaderOrder("X"))
 	require.NoError(t, err, "settings of a connection mean nothing where there is none")
 

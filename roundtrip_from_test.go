@@ -148,11 +148,18 @@ func TestFromRoundTripper_refusesWhatItCannotHonour(t *testing.T) {
 	rt := tripper(func(*http.Request) (*http.Response, error) { sent++; return &http.Response{StatusCode: 200}, nil })
 	c := newSession(t, parley.WithTransport(parley.FromRoundTripper(rt)))
 	tests := map[string]parley.RequestOption{
-		"WithTarget":        parley.WithTarget("/raw"),
-		"WithHeaderOrder":   parley.WithHeaderOrder("Accept"),
-		"WithTLSConfig":     parley.WithTLSConfig(&tls.Config{}),
-		"a proxy":           parley.WithProxy("http://p.test"),
-		"WithExpectTimeout": parley.WithOptions(parley.WithExpectTimeout(time.Second), parley.WithHeader("Expect", "100-continue")),
+		"WithTarget":         parley.WithTarget("/raw"),
+		"WithHeaderOrder":    parley.WithHeaderOrder("Accept"),
+		"WithTLSConfig":      parley.WithTLSConfig(&tls.Config{}),
+		"WithClientCert":     parley.WithClientCertFunc(func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return nil, nil }),
+		"WithMinTLSVersion":  parley.WithMinTLSVersion(tls.VersionTLS13),
+		"WithServerName":     parley.WithServerName("b.test"),
+		"WithPublicKeyPins":  parley.WithPublicKeyPins("sha256/AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="),
+		"WithKeyLogFile":     parley.WithKeyLogFile(fileOf(t, "keys")),
+		"a proxy":            parley.WithProxy("http://p.test"),
+		"WithProxyHeader":    parley.WithProxyHeader("X", "1"),
+		"WithProxyTLSConfig": parley.WithProxyTLSConfig(&tls.Config{}),
+		"WithExpectTimeout":  parley.WithOptions(parley.WithExpectTimeout(time.Second), parley.WithHeader("Expect", "100-continue")),
 	}
 	for name, opt := range tests {
 		_, err := c.Post(t.Context(), "https://a.test", opt, parley.WithText("x"))

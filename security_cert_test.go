@@ -44,8 +44,11 @@ func TestS187_ClientCertificateIsForItsOrigins(t *testing.T) {
 		return &ofConfig.Certificates[0], nil
 	}
 	trusting := parley.WithTLSConfig(ca.Trusted())
+	byFunction := parley.WithClientCertFunc(byCallback.GetClientCertificate)
 	for way, opt := range map[string]parley.Option{
 		"option": parley.WithOptions(trusting, ofFile), "config": parley.WithTLSConfig(ofConfig), "callback": parley.WithTLSConfig(byCallback),
+		"memory": parley.WithOptions(trusting, parley.WithClientCertificate(ofConfig.Certificates[0])), "PEM": parley.WithOptions(trusting, parley.WithClientCertPEM(cert, key)),
+		"function": parley.WithOptions(trusting, byFunction),
 	} {
 		t.Run(way, func(t *testing.T) {
 			based := newSession(t, parley.WithDialer(names), parley.WithBaseURL("https://a.test"), parley.WithTrustedOrigins("https://c.test"), opt)

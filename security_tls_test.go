@@ -1,10 +1,9 @@
 package parley_test
 
-// The security cases on TLS. Of section 7 these have no test, or not for every part:
+// The security cases on TLS; those on pins and resumption are in tls_option_test.go too.
+// Of section 7 these have no test, or not for every part:
 //
-//	S105  pins: not offered
-//	S106  HTTP/2: comes with it; a callback of WithTLSConfig stands for all others
-//	S107  not offered: pins; VerifyConnection of WithTLSConfig is the place for one
+//	S106  HTTP/2: comes with it
 
 import (
 	"context"

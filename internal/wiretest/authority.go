@@ -114,3 +114,6 @@ func (a *Authority) Server(t testing.TB, names ...string) *tls.Config {
 	t.Helper()
 	return &tls.Config{Certificates: []tls.Certificate{a.Certificate(t, append([]string{"127.0.0.1"}, names...)...)}}
 }
+
+// Raw is the authority's own certificate in DER.
+func (a *Authority) Raw() []byte { return a.cert.Raw }
