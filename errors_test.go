@@ -40,6 +40,7 @@ var kinds = map[error][]error{
 	parley.ErrRemoteProtocol:      {parley.ErrProtocol},
 	parley.ErrProxy:               nil,
 	parley.ErrTLS:                 nil,
+	parley.ErrPublicKeyPin:        {parley.ErrTLS},
 	parley.ErrUnsupportedProtocol: nil,
 	parley.ErrInvalidURL:          nil,
 	parley.ErrTooManyRedirects:    nil,
