@@ -67,6 +67,18 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 		rc = &requestConfig{}
 	}
 	req.Header = cloneHeader(p.block.header)
+	if err := c.mergeOptions(req, rc, ref); err != nil {
+		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
+	}
+	if private { // to be changed as the caller likes
+		req.Header, req.HeaderOrder = req.Header.Clone(), slices.Clone(req.HeaderOrder)
+	}
+	return k, nil
+}
+
+// mergeOptions puts what the options of a request say over what the session says. ref
+// is the reference as it was given.
+func (c *Client) mergeOptions(req *Request, rc *requestConfig, ref string) error {
 	user := req.takeUser()
 	if rc.raw == no && c.coding != nil {
 		req.askCoding(c.coding)
@@ -77,16 +89,10 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 		session = &c.cfg.settings
 	}
 	if err := req.apply(rc, session); err != nil {
-		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
+		return err
 	}
 	said := rc.header["Authorization"] != nil || slices.Contains(rc.removed, "Authorization")
-	if err := c.settleAuth(req, said, user); err != nil {
-		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
-	}
-	if private { // to be changed as the caller likes
-		req.Header, req.HeaderOrder = req.Header.Clone(), slices.Clone(req.HeaderOrder)
-	}
-	return k, nil
+	return c.settleAuth(req, said, user)
 }
 
 // giveUp closes the reader of a body that nobody will open: the request was not made
