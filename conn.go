@@ -158,14 +158,14 @@ func checkTarget(name, port string) error {
 }
 
 // dialConn is connpool's Dial.
-func dialConn(ctx context.Context, key connKey) (*conn, error) {
+func dialConn(ctx context.Context, key connKey, logins *proxyLogins) (*conn, error) {
 	if key.host != "" {
 		if err := checkTarget(key.host, key.port); err != nil {
 			return nil, err
 		}
 	}
 	if !key.proxy.direct() {
-		return dialThrough(ctx, key)
+		return dialThrough(ctx, key, logins)
 	}
 	c, err := openConn(ctx, key, key.address())
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"hash"
 	"io"
 	"net/http"
+	"net/url"
 
 	"github.com/seed-0474a412/parley/internal/challenge"
 	"github.com/seed-0474a412/parley/internal/digest"
@@ -40,7 +41,11 @@ func DigestAuth(user, password string) (Auth, error) {
 	if err := checkLogin("Digest", user, password); err != nil {
 		return nil, err
 	}
-	return &digestAuth{user: user, password: password, clientNonce: func() (string, error) { return newClientNonce(rand.Reader) }}, nil
+	return newDigestAuth(user, password), nil
+}
+
+func newDigestAuth(user, password string) *digestAuth {
+	return &digestAuth{user: user, password: password, clientNonce: func() (string, error) { return newClientNonce(rand.Reader) }}
 }
 
 // digestAuth answers challenges. What it has learnt is in its state.
@@ -86,7 +91,7 @@ func (d *digestAuth) Send(ctx context.Context, req *Request, next Transport) (*R
 			d.state.forget(space)
 			return resp, nil
 		}
-		if space, err = d.learn(req, c); err == nil && !canSendAgain(req.Body) {
+		if space, err = d.learn(req.URL, c); err == nil && !canSendAgain(req.Body) {
 			err = &cause{kind: ErrBodyNotRewindable, err: errors.New("the server asks for credentials first; give a *bytes.Reader, a file " +
 				"or a Body of your own, or send another request before it")}
 		}
@@ -120,35 +125,44 @@ func (d *digestAuth) authorize(ctx context.Context, req *Request, space *digestS
 	if m.URI == "" {
 		m.URI = urls.Target(req.URL)
 	}
-	readable := req.Body == nil || req.Body.Replayable()
+	value, err := d.sign(ctx, space, m, req.Body)
+	if err != nil {
+		return nil, nil, buildError(req.Method, req.URL, err)
+	}
+	return withHeader(req, "Authorization", value), m, nil
+}
+
+// sign gives the credentials for a message with a body, if it has one.
+func (d *digestAuth) sign(ctx context.Context, space *digestSpace, m *digest.Message, body Body) (string, error) {
+	readable := body == nil || body.Replayable()
 	offered, only := space.challenge.Integrity()
 	if only && !readable {
-		return nil, nil, buildError(req.Method, req.URL, &cause{kind: ErrBodyNotRewindable,
-			err: errors.New("the server wants it hashed beforehand (qop auth-int); give a *bytes.Reader, a file or a Body of your own")})
+		return "", &cause{kind: ErrBodyNotRewindable,
+			err: errors.New("it has to be hashed beforehand (qop auth-int); give a *bytes.Reader, a file or a Body of your own")}
 	}
 	if m.Integrity = offered && readable; m.Integrity {
 		h := space.key.NewHash()
-		if err := hashBody(ctx, h, req.Body); err != nil {
-			return nil, nil, buildError(req.Method, req.URL, fmt.Errorf("hash the body: %w", err))
+		if err := hashBody(ctx, h, body); err != nil {
+			return "", fmt.Errorf("hash the body: %w", err)
 		}
 		m.BodyHash = digest.BodyHash(h)
 	}
 	if m.ClientNonce = space.session; m.ClientNonce == "" {
 		var err error
 		if m.ClientNonce, err = d.clientNonce(); err != nil {
-			return nil, nil, buildError(req.Method, req.URL, because(ErrAuth, err))
+			return "", because(ErrAuth, err)
 		}
 	}
 	var ok bool
 	if m.Nonce, m.Count, ok = d.state.use(space); !ok {
-		return nil, nil, buildError(req.Method, req.URL, because(ErrAuth, errors.New("the server's nonce has been used as often as can be counted")))
+		return "", because(ErrAuth, errors.New("the nonce has been used as often as can be counted"))
 	}
-	return withHeader(req, "Authorization", space.key.Header(m)), m, nil
+	return space.key.Header(m), nil
 }
 
-// learn makes a protection space of a challenge, unless it is known already.
-func (d *digestAuth) learn(req *Request, c *digest.Challenge) (*digestSpace, error) {
-	if known := d.state.same(req.URL, c); known != nil {
+// learn makes a protection space of a challenge of u, unless it is known already.
+func (d *digestAuth) learn(u *url.URL, c *digest.Challenge) (*digestSpace, error) {
+	if known := d.state.same(u, c); known != nil {
 		return known, nil
 	}
 	session := ""
@@ -159,8 +173,8 @@ func (d *digestAuth) learn(req *Request, c *digest.Challenge) (*digestSpace, err
 		}
 	}
 	return d.state.add(&digestSpace{
-		origin: originOf(req.URL), challenge: c, session: session,
-		key: digest.NewKey(c, d.user, d.password, session), paths: protected(req.URL, c.Domain),
+		origin: originOf(u), challenge: c, session: session,
+		key: digest.NewKey(c, d.user, d.password, session), paths: protected(u, c.Domain),
 	}), nil
 }
 

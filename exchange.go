@@ -125,14 +125,7 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	case ctx == nil:
 		return nil, buildError(req.Method, req.URL, errNoContext)
 	}
-	x := &exchange{pool: p, req: req, rec: record{call: req.call}, ctx: ctx}
-	if x.rec.call == nil {
-		x.rec.call = &callRecord{began: sock.Now()}
-	}
-	if x.limit = &req.Timeouts; !x.limit.complete() {
-		limit := req.Timeouts.over(defaultTimeouts)
-		x.limit = &limit
-	}
+	x := p.newExchange(ctx, req, req.call)
 	if err := checkRequest(req); err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
@@ -140,18 +133,41 @@ func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
 	if err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
-	plan, err := x.plan(via)
+	if via.forwards(req.URL.Scheme) && req.Method != http.MethodConnect && req.Header[proxyAuthorization] == nil {
+		if h := via.hop(); h.digests() {
+			return x.sendThrough(via, h)
+		}
+	}
+	return x.carry(via, "")
+}
+
+func (p *Pool) newExchange(ctx context.Context, req *Request, call *callRecord) *exchange {
+	x := &exchange{pool: p, req: req, rec: record{call: call}, ctx: ctx}
+	if x.rec.call == nil {
+		x.rec.call = &callRecord{began: sock.Now()}
+	}
+	if x.limit = &req.Timeouts; !x.limit.complete() {
+		limit := req.Timeouts.over(defaultTimeouts)
+		x.limit = &limit
+	}
+	return x
+}
+
+// carry sends the request by way of via. login is what the proxy that forwards it gets
+// in place of its usual credentials; "" for these.
+func (x *exchange) carry(via route, login string) (*Response, error) {
+	plan, err := x.plan(via, login)
 	if err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
-	x.buf.trace = httptrace.ContextClientTrace(ctx)
+	x.buf.trace = httptrace.ContextClientTrace(x.ctx)
 	returned := false
 	defer func() {
 		if !returned {
 			x.abandon()
 		}
 	}()
-	resp, err := x.perform(p.keyOf(req, via), &plan)
+	resp, err := x.perform(x.pool.keyOf(x.req, via), &plan)
 	returned = true
 	return resp, err
 }

@@ -377,8 +377,13 @@ func (c *Client) explainNetwork(req *Request, e *Explanation) error {
 	}
 	if pool != nil {
 		e.PoolKey = pool.keyOf(req, via.withFields(req.proxyFields())).origin()
-		if req.proxyFields() != nil && !via.direct() {
-			e.PoolKey += " with headers for the proxy"
+		if said := req.proxyFields(); said != nil && !via.direct() {
+			if len(said.fields) > 0 {
+				e.PoolKey += " with headers for the proxy"
+			}
+			if said.digest == yes {
+				e.PoolKey += " by Digest alone"
+			}
 		}
 		if req.Proxy != nil && req.Proxy.choose != nil {
 			e.PoolKey += " via the proxy that the function chooses"

@@ -162,7 +162,10 @@ func (r *Request) connectionSettings() string {
 		}
 	}
 	add("WithProxyTLSConfig", r.security != nil && r.security.proxy != nil)
-	add("WithProxyHeader", r.proxyFields() != nil)
+	if said := r.proxyFields(); said != nil {
+		add("WithProxyHeader", len(said.fields) > 0)
+		add("WithProxyDigest", said.digest == yes)
+	}
 	add("a proxy", r.Proxy != nil && r.Proxy.env == nil)
 	return strings.Join(names, ", ")
 }

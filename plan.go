@@ -26,7 +26,7 @@ type plan struct {
 
 // plan works out the framing, and checks and encodes the head: nothing of a
 // malformed request is ever written.
-func (x *exchange) plan(via route) (p plan, err error) {
+func (x *exchange) plan(via route, login string) (p plan, err error) {
 	req := x.req
 	x.buf = bufferPool.Get().(*buffers)
 	h := &x.buf.req
@@ -36,7 +36,7 @@ func (x *exchange) plan(via route) (p plan, err error) {
 	} else {
 		h.Header = canonical(req.Header)
 	}
-	via.proxyFields(req, h)
+	via.proxyFields(req, h, login)
 	x.closes = endsConnection(h.Header)
 	err = p.frame(req, h)
 	if err == nil {

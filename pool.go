@@ -87,6 +87,7 @@ type Pool struct {
 	dialer  *dialerBox
 	tls     *tlsConfigs
 	proxies *tlsConfigs // for TLS with proxies: a server and a proxy share nothing
+	logins  proxyLogins
 	replays atomic.Int64
 	ended   [phaseCount]atomic.Int64 // exchanges ended by the timeout of a phase
 	leaks   leakLog
@@ -103,7 +104,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	}
 	p := &Pool{dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs()}
 	p.conns = connpool.New(connpool.Config[connKey, *conn]{
-		Dial:   dialConn,
+		Dial:   func(ctx context.Context, key connKey) (*conn, error) { return dialConn(ctx, key, &p.logins) },
 		Close:  closeConn,
 		Check:  checkConn,
 		Limits: limits,

@@ -25,7 +25,8 @@ import (
 // tunnel: CONNECT (RFC 9110, section 9.3.6) with an http or https proxy, which sees
 // nothing of the request but host and port, or SOCKS5 (RFC 1928).
 //
-// Credentials in a proxy's URL are for the proxy alone and are never seen by a server. A
+// Credentials in a proxy's URL are for the proxy alone and are never seen by a server. An
+// HTTP proxy gets them as Basic, or by Digest where it asks for that: [WithProxyDigest]. A
 // Proxy-Authorization header that is set by hand is sent where an HTTP proxy reads
 // it, in the place of these: with an http URL that goes through an http or https proxy,
 // and with a CONNECT request of the caller's own. In any other request it is left out.
@@ -159,9 +160,9 @@ func (p Proxy) LogValue() slog.Value { return slog.StringValue(p.String()) }
 // hop is a proxy by all that tells it and the connections through it from others.
 type hop struct {
 	scheme, host, port string
-	basic              string // value of Proxy-Authorization; "": none
-	fields             string // header lines of WithProxyHeader
-	login              dial.Login
+	basic              string     // value of Proxy-Authorization; "": none
+	fields             string     // header lines of WithProxyHeader
+	login              dial.Login // for SOCKS, and for Digest
 }
 
 func (h *hop) address() string { return net.JoinHostPort(h.host, h.port) }
@@ -271,6 +272,7 @@ func (h *hop) takeLogin(user *url.Userinfo) error {
 	if strings.Contains(name, ":") { // RFC 7617, section 2
 		return errors.New("a proxy's user cannot hold a colon")
 	}
+	h.login = dial.Login{User: name, Password: password}
 	h.basic = "Basic " + base64.StdEncoding.EncodeToString([]byte(name+":"+password))
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"unique"
 
+	"github.com/seed-0474a412/parley/internal/dial"
 	"github.com/seed-0474a412/parley/internal/h1"
 	"github.com/seed-0474a412/parley/internal/urls"
 )
@@ -16,8 +17,8 @@ import (
 const proxyAuthorization = "Proxy-Authorization"
 
 // proxyFields sees to it that credentials for a proxy are in a head if a proxy is to read
-// it, and only then.
-func (r route) proxyFields(req *Request, h *h1.RequestHead) {
+// it, and only then. login takes the place of those in its URL; "" for these.
+func (r route) proxyFields(req *Request, h *h1.RequestHead, login string) {
 	given := h.Header[proxyAuthorization]
 	if !r.forwards(req.URL.Scheme) {
 		if given != nil && req.Method != http.MethodConnect {
@@ -26,7 +27,7 @@ func (r route) proxyFields(req *Request, h *h1.RequestHead) {
 		}
 		return
 	}
-	own := r.hop().header()
+	own := r.hop().header(login)
 	if len(own) == 0 {
 		return
 	}
@@ -39,14 +40,18 @@ func (r route) proxyFields(req *Request, h *h1.RequestHead) {
 	h.Header = header
 }
 
-// header gives what an HTTP proxy is sent for itself.
-func (h hop) header() http.Header {
-	if h.basic == "" && h.fields == "" {
+// header gives what an HTTP proxy is sent for itself, with credentials that it asked
+// for; "" for none of these.
+func (h hop) header(login string) http.Header {
+	if login == "" {
+		login = h.basic
+	}
+	if login == "" && h.fields == "" {
 		return nil
 	}
 	header := make(http.Header)
-	if h.basic != "" {
-		header[proxyAuthorization] = []string{h.basic}
+	if login != "" {
+		header[proxyAuthorization] = []string{login}
 	}
 	for line := range strings.Lines(h.fields) {
 		name, value, _ := strings.Cut(line, ": ")
@@ -71,20 +76,24 @@ func WithProxyHeader(name, value string) Option {
 		if slices.Contains(messageHeaders, name) && name != proxyAuthorization || name == "Te" || name == "Upgrade" {
 			return because(ErrInvalidHeader, fmt.Errorf("WithProxyHeader cannot set %s", quoteBad(name, 32)))
 		}
-		s.conduct.proxyHeader = (&proxyHeader{[]Param{{Key: name, Value: value}}}).over(s.conduct.proxyHeader)
+		s.conduct.proxyHeader = (&proxyHeader{fields: []Param{{Key: name, Value: value}}}).over(s.conduct.proxyHeader)
 		return nil
 	})
 }
 
-// proxyHeader is what WithProxyHeader says. It is never changed once it is somebody's.
-type proxyHeader struct{ fields []Param }
+// proxyHeader is what WithProxyHeader and WithProxyDigest say. It is never changed once it
+// is somebody's.
+type proxyHeader struct {
+	fields []Param
+	digest choice // yes: no Basic
+}
 
 // over gives p, with what it leaves open taken from lower; both may be nil.
 func (p *proxyHeader) over(lower *proxyHeader) *proxyHeader {
 	if p == nil || lower == nil {
 		return cmp.Or(p, lower)
 	}
-	return &proxyHeader{urls.MergeParams(lower.fields, p.fields)}
+	return &proxyHeader{urls.MergeParams(lower.fields, p.fields), p.digest.or(lower.digest)}
 }
 
 // withFields adds the headers for the proxy, if it is one that speaks HTTP.
@@ -103,6 +112,9 @@ func (r route) withFields(header *proxyHeader) route {
 		}
 	}
 	h.fields = lines.String()
+	if header.digest == yes && h.login != (dial.Login{}) {
+		h.basic = ""
+	}
 	return route{unique.Make(unique.Make(h))}
 }
 

@@ -1,9 +1,7 @@
 package parley_test
 
 // The security cases on proxies. Those on what connections through proxies share are
-// here too; of section 8 these have no test, or not for every part:
-//
-//	S114  a Digest login at a proxy: comes with the challenge of a 407
+// here too; S114 goes on in proxy_digest_test.go.
 
 import (
 	"crypto/tls"

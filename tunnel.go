@@ -42,9 +42,38 @@ func (e *ProxyError) Format(s fmt.State, verb rune) { printSafe(s, verb, e.Error
 // LogValue logs Error.
 func (e *ProxyError) LogValue() slog.Value { return slog.StringValue(e.Error()) }
 
-// dialThrough makes a connection that goes through a proxy.
-func dialThrough(ctx context.Context, key connKey) (*conn, error) {
+// dialThrough makes a connection that goes through a proxy, and answers the challenge of
+// one that is asked for a tunnel. Each CONNECT has a connection of its own: after a
+// refusal there is none that could lead anywhere.
+func dialThrough(ctx context.Context, key connKey, logins *proxyLogins) (*conn, error) {
 	hop := key.proxy.hop()
+	var rounds *proxyRounds
+	if key.https {
+		rounds = logins.begin(key.proxy, hop)
+	}
+	for {
+		login, err := rounds.sign(ctx, http.MethodConnect, key.target(), nil)
+		if err != nil {
+			return nil, because(ErrProxy, err)
+		}
+		c, err := dialHop(ctx, key, hop, login)
+		var refused *ProxyError
+		if !errors.As(err, &refused) || refused.StatusCode != http.StatusProxyAuthRequired {
+			return c, err
+		}
+		again, failed := rounds.again(refused.Header)
+		switch {
+		case failed != nil:
+			return nil, because(ErrProxy, failed)
+		case !again:
+			return nil, err
+		}
+	}
+}
+
+// dialHop makes one connection through a proxy. login is what the proxy gets in place of
+// its usual credentials; "" for these.
+func dialHop(ctx context.Context, key connKey, hop hop, login string) (*conn, error) {
 	c, err := openConn(ctx, key, hop.address())
 	if err != nil {
 		if err = connectError(ctx, fmt.Errorf("proxy %v: %w", key.proxy, err)); errors.Is(err, ErrConnect) {
@@ -54,7 +83,7 @@ func dialThrough(ctx context.Context, key connKey) (*conn, error) {
 	}
 	// Whatever waits for the proxy or the server ends with the context.
 	stop := context.AfterFunc(ctx, func() { c.sock.Close() })
-	err = c.through(ctx, key, hop)
+	err = c.through(ctx, key, hop, login)
 	if !stop() && err == nil {
 		err = dialEnded(ctx, context.Cause(ctx))
 	}
@@ -66,7 +95,7 @@ func dialThrough(ctx context.Context, key connKey) (*conn, error) {
 }
 
 // through does what has to be done on a connection to a proxy before a request.
-func (c *conn) through(ctx context.Context, key connKey, hop hop) error {
+func (c *conn) through(ctx context.Context, key connKey, hop hop, login string) error {
 	times := &c.facts.dial
 	began, resolved := time.Now(), times.DNS
 	if hop.scheme == "https" {
@@ -77,7 +106,7 @@ func (c *conn) through(ctx context.Context, key connKey, hop hop) error {
 		}
 		c.tls, c.rw = tc, overTLS{tc, c.sock}
 	}
-	step, err := c.tunnel(ctx, key, hop)
+	step, err := c.tunnel(ctx, key, hop, login)
 	times.Connect += time.Since(began) - (times.DNS - resolved)
 	if err != nil {
 		return proxyError(ctx, key, step, err)
@@ -99,7 +128,7 @@ func (o overTLS) Close() error { return o.beneath.Close() }
 
 // tunnel asks the proxy for a connection to the server, if it needs one, and names
 // what it did.
-func (c *conn) tunnel(ctx context.Context, key connKey, hop hop) (step string, err error) {
+func (c *conn) tunnel(ctx context.Context, key connKey, hop hop, login string) (step string, err error) {
 	switch {
 	case hop.socks():
 		target := key.target()
@@ -116,7 +145,7 @@ func (c *conn) tunnel(ctx context.Context, key connKey, hop hop) (step string, e
 	case key.https:
 		head := h1.RequestHead{Method: http.MethodConnect, Target: key.target(), Host: key.target()}
 		head.Header = http.Header{"User-Agent": {userAgent}}
-		maps.Copy(head.Header, hop.header())
+		maps.Copy(head.Header, hop.header(login))
 		return "CONNECT", connectFailed(key, hop, dial.Connect(c.rw, &head, headLimits))
 	}
 	return "", nil
@@ -136,7 +165,7 @@ func connectFailed(key connKey, hop hop, err error) error {
 		}
 		if e.StatusCode == http.StatusProxyAuthRequired {
 			e.advice = "; it does not accept user and password of its URL"
-			if hop.basic == "" {
+			if hop.basic == "" && hop.login == (dial.Login{}) {
 				e.advice = "; give user and password in its URL"
 			}
 		}

@@ -21,7 +21,9 @@ import (
 type Proxy struct {
 	*Server
 	Names     *Names
-	Connected string // its answer to a CONNECT that leads somewhere; set it before the first
+	Connected string  // its answer to a CONNECT that leads somewhere; set it before the first
+	Digest    *Digest // what it demands in place of a login; set it before the first
+	Offers    string  // further challenges of its 407, as lines of a header; set it before the first
 	login     string
 
 	mu    sync.Mutex
@@ -78,6 +80,11 @@ func (p *Proxy) serveHTTP(c *Conn) bool {
 	r, err := c.ReadRequest()
 	if err != nil {
 		return false
+	}
+	if d := p.Digest; d != nil {
+		if given := r.Header.Get("Proxy-Authorization"); !d.Accepts(given, r.Method, r.RequestURI) {
+			return c.Say("HTTP/1.1 407 Proxy Authentication Required\r\n" + p.Offers + "Proxy-Authenticate: " + d.Challenge(given) + "\r\nContent-Length: 0\r\n\r\n")
+		}
 	}
 	if p.login != "" && r.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte(p.login)) {
 		return c.Say("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"p\"\r\nContent-Length: 0\r\n\r\n")
