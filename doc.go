@@ -71,6 +71,10 @@
 // and [WithTLSConfig] say who is trusted and what is shown. All of them may be said of a
 // session or of one request; connections never serve a request that asked for others.
 //
+// [WithUnixSocket], [WithResolver], [WithResolve], [WithLocalAddr] and [WithDialer] say how
+// connections are made. A program that fetches URLs which others supply says where it may
+// be led with [WithDialGuard], for example [PublicAddressesOnly].
+//
 // # Hooks
 //
 // [WithRequestHook] and [WithResponseHook] look at a call as a whole and

@@ -54,6 +54,7 @@ type Explanation struct {
 	Cookies  []Setting // in the order in which they are sent
 	Timeouts []Setting // all of Timeouts, by name
 	Settings []Setting // how the call is carried out: redirects, decoding, limits, hooks, …
+	Dialling []Setting // how connections are made, where something is said of it
 
 	Auth  Setting // who the request comes from
 	Proxy Setting // what it goes through
@@ -370,6 +371,7 @@ func (c *Client) explainNetwork(req *Request, e *Explanation) error {
 		e.TLS = c.explainTLS(req)
 	}
 	e.Transport = c.explainTransport(req)
+	e.Dialling = c.explainDialling(req)
 	pool := c.pool
 	if m := mountFor(c.cfg.mounts, req.URL); m != nil {
 		pool, _ = m.to.(*Pool)
@@ -413,7 +415,7 @@ func (c *Client) explainTransport(req *Request) Setting {
 func (c *Client) explainProxy(req *Request) (Setting, route, error) {
 	s := Setting{Name: "Proxy", Value: "none", Source: SourceDefault}
 	p := req.Proxy
-	if p == nil {
+	if p == nil || p.env != nil && req.way().get().socket != "" {
 		return s, route{}, nil
 	}
 	if p.choose != nil {
@@ -506,6 +508,7 @@ func (e Explanation) String() string {
 	group("cookie", e.Cookies...)
 	group("timeout", e.Timeouts...)
 	group("setting", e.Settings...)
+	group("dialling", e.Dialling...)
 	group("setting", e.Auth, e.Proxy, e.TLS, e.Transport)
 	fmt.Fprintf(&b, "  %-10s %s\n  %-10s %s\n", "pool key", e.PoolKey, "layers", strings.Join(e.Layers, " > "))
 	return b.String()

@@ -4,11 +4,10 @@ package parley_test
 // reuse, targets, timeouts and errors these have no test, since what they are about
 // is not there (yet):
 //
-//	S029 interface, resolver and Unix socket have no option of their own: a dialer chooses them
+//	S029 interfaces are not offered: WithLocalAddr names one of their addresses
 //	S033 the part of a retried 503 comes with the retry policy
 //	S034 not offered: neither a cache nor merging of equal requests
 //	S122 to S129 proxy URLs are read by the same parser; Locations are in security_redirect_test.go under S122
-//	S132 not offered: an address filter; WithDialer with a net.Dialer's Control is the place for one
 //	S160 the part of retries comes with the retry policy; that of CONNECT is under S159
 //	S150 not offered: a token is opaque, nothing parses it
 //	S166 the part of ALPN comes with HTTP/2, joined attempts with retry
