@@ -68,8 +68,10 @@
 //
 // [WithProxy], [WithProxyFunc] and [WithoutProxy] say by which way requests go, else the
 // variables of the environment ([WithEnv]). [WithRootCAs], [WithClientCert], [WithVerify]
-// and [WithTLSConfig] say who is trusted and what is shown. All of them may be said of a
-// session or of one request; connections never serve a request that asked for others.
+// and [WithTLSConfig] say who is trusted and what is shown, [WithPublicKeyPins],
+// [WithMinTLSVersion] and [WithServerName] whom else to refuse or expect. All of them may
+// be said of a session or of one request; connections never serve a request that asked
+// for others. Files of certificates are read again when they change.
 //
 // [WithUnixSocket], [WithResolver], [WithResolve], [WithLocalAddr] and [WithDialer] say how
 // connections are made. A program that fetches URLs which others supply says where it may

@@ -79,12 +79,7 @@ func envProxyOf(getenv func(string) string, names ...string) envProxy {
 func bypassFor(list string) func(*url.URL) bool {
 	rules := strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' || r == '\t' })
 	for i, rule := range rules {
-		// The forms that URLs here never have: a dot at the end, brackets without a port.
-		rule = strings.TrimSuffix(rule, ".")
-		if strings.HasPrefix(rule, "[") && strings.HasSuffix(rule, "]") {
-			rule = rule[1 : len(rule)-1]
-		}
-		rules[i] = rule
+		rules[i] = plainRule(rule)
 	}
 	const some = "http://proxy.invalid" // whichever it is
 	cfg := httpproxy.Config{HTTPProxy: some, HTTPSProxy: some, NoProxy: strings.Join(rules, ",")}
@@ -93,6 +88,22 @@ func bypassFor(list string) func(*url.URL) bool {
 		p, err := choose(u)
 		return p == nil && err == nil
 	}
+}
+
+// plainRule takes from a rule of NO_PROXY what URLs here never have: a dot at the end of a
+// name, and brackets without a port behind them.
+func plainRule(rule string) string {
+	if rest, found := strings.CutPrefix(rule, "["); found {
+		if address, behind, _ := strings.Cut(rest, "]"); behind == "" || behind[0] == '/' {
+			return address + behind
+		}
+		return rule
+	}
+	name, port, found := strings.Cut(rule, ":")
+	if name = strings.TrimSuffix(name, "."); found {
+		return name + ":" + port
+	}
+	return name
 }
 
 // route gives the way to u and the variable that says so.

@@ -98,3 +98,55 @@ func TestProxyEnv_isReadOnceByNew(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, resp.Close())
 }
+
+func TestProxyEnv_formsOfWhatNeedsNoProxy(t *testing.T) {
+	t.Setenv("ALL_PROXY", "socks5h://p.test")
+	for _, c := range []struct {
+		rules           string
+		direct, proxied []string
+	}{
+		{"", nil, []string{"http://a.test/", "http://10.1.2.3/", "http://[2001:db8::1]/"}},
+		{" , \t,,", nil, []string{"http://a.test/"}},
+		{"*", []string{"http://a.test/", "https://10.1.2.3:81/", "http://[2001:db8::1]/"}, nil},
+		{"b.test, *", []string{"http://a.test/"}, nil},
+		{"a.test", []string{"http://a.test/", "https://a.test:8443/", "http://x.y.a.test/"}, []string{"http://ba.test/", "http://a.test.evil/", "http://test/"}},
+		{"a.test.", []string{"http://a.test/", "http://a.test./"}, []string{"http://b.test/"}},
+		{".a.test", []string{"http://x.a.test/"}, []string{"http://a.test/", "http://xa.test/"}},
+		{"*.a.test", []string{"http://x.a.test/"}, []string{"http://a.test/", "http://xa.test/"}},
+		{".a.test.", []string{"http://x.a.test/"}, []string{"http://a.test/"}},
+		{"A.TEST", []string{"http://a.test/"}, nil},
+		{"a.test:80", []string{"http://a.test/", "http://a.test:80/", "http://x.a.test/", "https://a.test:80/"}, []string{"https://a.test/", "http://a.test:81/"}},
+		{"a.test.:80", []string{"http://a.test/"}, []string{"http://a.test:81/"}},
+		{".a.test:443", []string{"https://x.a.test/"}, []string{"http://x.a.test/", "https://a.test/"}},
+		{"*.a.test:443", []string{"https://x.a.test/"}, []string{"http://x.a.test/"}},
+		{"10.1.2.3", []string{"http://10.1.2.3/", "https://10.1.2.3:81/", "http://[::ffff:10.1.2.3]/"}, []string{"http://10.1.2.4/", "http://10.1.2.3.test/"}},
+		{"10.1.2.3:81", []string{"http://10.1.2.3:81/"}, []string{"http://10.1.2.3/"}},
+		{"10.1.0.0/16", []string{"http://10.1.2.3/", "https://10.1.255.255:81/"}, []string{"http://10.2.0.0/", "http://a.test/"}},
+		{"10.1.2.3/32 a.test\t192.168.0.0/16", []string{"http://10.1.2.3/", "http://a.test/", "http://192.168.7.7/"}, []string{"http://10.1.2.4/"}},
+		{"2001:db8::1", []string{"http://[2001:db8::1]/", "http://[2001:db8:0:0::1]:81/"}, []string{"http://[2001:db8::2]/"}},
+		{"[2001:db8::1]", []string{"http://[2001:db8::1]/"}, []string{"http://[2001:db8::2]/"}},
+		{"[2001:db8::1]:81", []string{"http://[2001:db8::1]:81/"}, []string{"http://[2001:db8::1]/"}},
+		{"2001:db8::/32", []string{"http://[2001:db8:ffff::1]/"}, []string{"http://[2001:db9::1]/"}},
+		{"[2001:db8::]/32", []string{"http://[2001:db8:ffff::1]/"}, []string{"http://[2001:db9::1]/"}},
+		{"::ffff:10.1.2.3", []string{"http://10.1.2.3/"}, []string{"http://10.1.2.4/"}},
+		{"::ffff:10.1.0.0/112", []string{"http://10.1.2.3/", "http://[::ffff:10.1.2.3]/"}, []string{"http://10.2.2.3/"}},
+		{"10.1.0.0/99, a.test", []string{"http://a.test/"}, []string{"http://10.1.0.0/"}},
+	} {
+		t.Run(c.rules, func(t *testing.T) {
+			t.Setenv("NO_PROXY", c.rules)
+			client := newSession(t)
+			for _, url := range c.direct {
+				value, _, _ := explainedProxy(t, client, url)
+				require.Equal(t, "none", value, url)
+			}
+			for _, url := range c.proxied {
+				value, _, _ := explainedProxy(t, client, url)
+				require.Equal(t, "socks5h://p.test:1080 of ALL_PROXY", value, url)
+			}
+		})
+	}
+	t.Setenv("NO_PROXY", "a.test")
+	t.Setenv("no_proxy", "b.test")
+	value, _, _ := explainedProxy(t, newSession(t), "http://a.test/")
+	require.NotEqual(t, "none", value, "lower case wins")
+}
