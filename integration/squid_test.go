@@ -1,0 +1,106 @@
+package integration
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"net/http"
+	"net/url"
+	"testing"
+
+	"github.com/seed-0474a412/parley"
+	"github.com/seed-0474a412/parley/integration/internal/peer"
+	"github.com/stretchr/testify/require"
+)
+
+// squid starts Squid with testdata/squid.conf. Only it knows the host site.test.
+func squid(t *testing.T, o *origin) *peer.Peer {
+	t.Helper()
+	sum := md5.Sum([]byte(password))
+	return peer.Start(t, peer.Program{
+		Command: "squid",
+		Package: "squid",
+		Args:    []string{"-N", "-f", "{{dir}}/squid.conf"},
+		Files: o.files(t, map[string]string{
+			"squid.conf": config(t, "squid.conf"),
+			"hosts":      "127.0.0.1 site.test\n",
+			"users":      user + ":" + hex.EncodeToString(sum[:]) + "\n",
+		}),
+	})
+}
+
+// through is the option for a proxy at a port, with a login if there is one.
+func through(scheme string, p *peer.Peer, port string, login *url.Userinfo) parley.Option {
+	return parley.WithProxy((&url.URL{Scheme: scheme, Host: p.Addr(port), User: login}).String())
+}
+
+func squidWays(t *testing.T, o *origin) []way {
+	p := squid(t, o)
+	login := url.UserPassword(user, password)
+	log := func(t *testing.T) []string { return p.Lines(t, "access.log") }
+	plain, secure := o.at("http", "site.test"), o.at("https", "site.test")
+	return []way{
+		{"forwarding", plain, []parley.ClientOption{through("http", p, "open", nil)}, `^PUT http://site\.test:\d+/large 200 user=-`, log},
+		{"forwarding, with a password", plain, []parley.ClientOption{through("http", p, "guarded", login)}, `^PUT http://site\.test:\d+/large 200 user=Aladdin`, log},
+		{"forwarding, over TLS", plain, []parley.ClientOption{through("https", p, "tls", nil), parley.WithProxyTLSConfig(o.authority.Trusted())}, `^PUT http://site\.test:\d+/large 200 user=-`, log},
+		{"a tunnel", secure, []parley.ClientOption{through("http", p, "open", nil)}, `^CONNECT site\.test:\d+ 200 user=-`, log},
+		{"a tunnel, with a password", secure, []parley.ClientOption{through("http", p, "guarded", login)}, `^CONNECT site\.test:\d+ 200 user=Aladdin`, log},
+		{"a tunnel, over TLS", secure, []parley.ClientOption{through("https", p, "tls", nil), parley.WithProxyTLSConfig(o.authority.Trusted())}, `^CONNECT site\.test:\d+ 200 user=-`, log},
+	}
+}
+
+func TestSquidRefuses(t *testing.T) {
+	o := newOrigin(t)
+	p := squid(t, o)
+	plain, secure := o.at("http", "site.test"), o.at("https", "site.test")
+	tests := []struct {
+		name   string
+		way    parley.ClientOption
+		url    string
+		status int
+		tunnel bool
+	}{
+		{"without a password", through("http", p, "guarded", nil), plain, 407, false},
+		{"with a wrong password", through("http", p, "guarded", url.UserPassword(user, "simsim")), plain, 407, false},
+		{"a tunnel without a password", through("http", p, "guarded", nil), secure, 407, true},
+		{"a tunnel with a wrong password", through("http", p, "guarded", url.UserPassword(user, "simsim")), secure, 407, true},
+		{"a host that it forbids", through("http", p, "open", nil), "http://forbidden.test", 403, false},
+		{"a tunnel to a host that it forbids", through("http", p, "open", nil), "https://forbidden.test", 403, true},
+		{"a host that it does not find", through("http", p, "open", nil), "http://site.test:9", 503, false},
+		{"a tunnel to a host that it does not find", through("http", p, "open", nil), "https://site.test:9", 503, true},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			c := session(t, o.trust(), tt.way, parley.WithHeader("X-Api-Key", "secret"), parley.WithBearerToken("secret"))
+			resp, err := c.Get(t.Context(), tt.url)
+			if !tt.tunnel {
+				require.NoError(t, err)
+				require.Equal(t, tt.status, resp.StatusCode)
+				return
+			}
+			require.ErrorIs(t, err, parley.ErrProxy)
+			var refusal *parley.ProxyError
+			require.ErrorAs(t, err, &refusal)
+			require.Equal(t, tt.status, refusal.StatusCode)
+			require.NotEmpty(t, refusal.Header.Get("X-Squid-Error"))
+			require.NotContains(t, err.Error(), "simsim")
+		})
+	}
+	t.Run("TLS that is not trusted", func(t *testing.T) {
+		_, err := session(t, o.trust(), through("https", p, "tls", nil)).Get(t.Context(), plain)
+		require.ErrorIs(t, err, parley.ErrTLS)
+		require.ErrorIs(t, err, parley.ErrProxy)
+	})
+}
+
+func TestSquidIsOneOriginForWhatItForwards(t *testing.T) {
+	o := newOrigin(t)
+	p := squid(t, o)
+	c := session(t, through("http", p, "open", nil))
+	for _, host := range []string{"site.test", "127.0.0.1", "site.test"} {
+		resp, err := c.Get(t.Context(), o.at("http", host)+"/hello")
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+		require.Contains(t, resp.Header.Get("Via"), "squid")
+	}
+	require.EqualValues(t, 1, c.Stats().Dials)
+}
