@@ -384,6 +384,15 @@ func TestTLS_keyLogHasTheSecretsOfAskedForConnections(t *testing.T) {
 	require.Equal(t, requests, strings.Count(string(data), "CLIENT_TRAFFIC_SECRET_0 "))
 	require.NoFileExists(t, ofEnv, "the environment alone asks for nothing")
 
+	names := wiretest.NewNames(map[string]string{"a.test:443": server.Addr()})
+	p := wiretest.NewProxyTLS(t, ca.Server(t), names, "")
+	both := filepath.Join(dir, "both")
+	textOf(t, client, "https://a.test/", parley.WithVerify(false), parley.WithProxy(p.URL()),
+		parley.WithProxyTLSConfig(ca.Trusted()), parley.WithKeyLogFile(both))
+	data, err = os.ReadFile(both)
+	require.NoError(t, err)
+	require.Equal(t, 2, strings.Count(string(data), "CLIENT_TRAFFIC_SECRET_0 "), "of the proxy and of the server")
+
 	require.NoError(t, os.Remove(path))
 	require.NoError(t, os.Mkdir(path, 0o700))
 	_, err = client.Get(t.Context(), server.URL()+"/refused", logged)
