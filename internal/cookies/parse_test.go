@@ -2,6 +2,7 @@ package cookies
 
 import (
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -99,7 +100,11 @@ func FuzzParse(f *testing.F) {
 			require.True(t, domainMatch("www.a.test", c.Domain))
 			require.True(t, c.Domain == "www.a.test" || !c.HostOnly && c.Domain == "a.test")
 			require.NoError(t, c.checkRecord(&roomy, noon), "what was taken is taken again")
-			sent := header(t, s, "https://"+c.Domain+c.Path, noon)
+			where := "https://" + c.Domain + c.Path
+			if u, err := url.Parse(where); err != nil || u.EscapedPath() != c.Path {
+				continue // no request has such a path
+			}
+			sent := header(t, s, where, noon)
 			again, err := Parse(sent)
 			require.NoError(t, err)
 			require.Equal(t, [2]string{c.Name, c.Value}, [2]string{again.Name, again.Value}, "what is sent says the same")
