@@ -84,6 +84,9 @@ func (d *digestAuth) Send(ctx context.Context, req *Request, next Transport) (*R
 			return nil, err
 		}
 		if resp.StatusCode != http.StatusUnauthorized {
+			if sends > 1 {
+				d.state.keep(space)
+			}
 			return d.checkProof(resp, space, m)
 		}
 		c := digest.Choose(challenge.Parse(resp.Header["Www-Authenticate"]))
@@ -91,7 +94,8 @@ func (d *digestAuth) Send(ctx context.Context, req *Request, next Transport) (*R
 			d.state.forget(space)
 			return resp, nil
 		}
-		if space, err = d.learn(req.URL, c); err == nil && !canSendAgain(req.Body) {
+		if space, err = d.learn(req.URL, c, space); err == nil && !canSendAgain(req.Body) {
+			d.state.keep(space) // for others
 			err = &cause{kind: ErrBodyNotRewindable, err: errors.New("the server asks for credentials first; give a *bytes.Reader, a file " +
 				"or a Body of your own, or send another request before it")}
 		}
@@ -160,8 +164,16 @@ func (d *digestAuth) sign(ctx context.Context, space *digestSpace, m *digest.Mes
 	return space.key.Header(m), nil
 }
 
-// learn makes a protection space of a challenge of u, unless it is known already.
-func (d *digestAuth) learn(u *url.URL, c *digest.Challenge) (*digestSpace, error) {
+// learn makes a protection space of a challenge of u, unless it is known already. A
+// stale nonce takes along the space before. All
+// requests use it, but for one whose nonce comes in place of a stale one: that is kept
+// only once it has served. Servers that want the counts of a nonce in order, such as
+// Squid, end it when requests overtake each other, and the next try of a request must not
+// be disturbed by others in its turn.
+func (d *digestAuth) learn(u *url.URL, c *digest.Challenge, before *digestSpace) (*digestSpace, error) {
+	if c.Stale {
+		d.state.forget(before)
+	}
 	if known := d.state.same(u, c); known != nil {
 		return known, nil
 	}
@@ -172,10 +184,14 @@ func (d *digestAuth) learn(u *url.URL, c *digest.Challenge) (*digestSpace, error
 			return nil, because(ErrAuth, err)
 		}
 	}
-	return d.state.add(&digestSpace{
+	space := d.state.counted(&digestSpace{
 		origin: originOf(u), challenge: c, session: session,
 		key: digest.NewKey(c, d.user, d.password, session), paths: protected(u, c.Domain),
-	}), nil
+	})
+	if !c.Stale {
+		d.state.keep(space)
+	}
+	return space, nil
 }
 
 // checkProof looks at Authentication-Info: the server's proof, and the next nonce.

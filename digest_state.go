@@ -92,19 +92,28 @@ func (s *digestState) same(u *url.URL, c *digest.Challenge) *digestSpace {
 	return nil
 }
 
-// add remembers a space in place of the one of the same realm.
-func (s *digestState) add(space *digestSpace) *digestSpace {
+// counted gives a new space the counter of its nonce.
+func (s *digestState) counted(space *digestSpace) *digestSpace {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	space.nonce = s.nonceLocked(space.origin, space.challenge.Nonce)
+	return space
+}
+
+// keep remembers a space in place of the one of the same realm, for all to use.
+func (s *digestState) keep(space *digestSpace) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.Contains(s.spaces, space) {
+		return
+	}
 	s.spaces = slices.DeleteFunc(s.spaces, func(other *digestSpace) bool {
 		return other.challenge.Realm == space.challenge.Realm && urls.SameOrigin(other.origin, space.origin)
 	})
-	space.nonce = s.nonceLocked(space.origin, space.challenge.Nonce)
 	s.spaces = slices.Insert(s.spaces, 0, space)
 	if len(s.spaces) > maxDigestSpaces {
 		s.spaces = slices.Delete(s.spaces, maxDigestSpaces, len(s.spaces))
 	}
-	return space
 }
 
 // nonceLocked gives the counter of a nonce.

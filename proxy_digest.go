@@ -128,9 +128,19 @@ func (r *proxyRounds) again(header http.Header) (bool, error) {
 	}
 	c.Domain = nil // it is for all that the proxy is asked for (RFC 7616, section 3.3)
 	var err error
-	r.space, err = r.login.digest.learn(r.login.url, c)
+	r.space, err = r.login.digest.learn(r.login.url, c, r.space)
 	return err == nil, err
 }
+
+// taken is told that the proxy did not refuse the last send.
+func (r *proxyRounds) taken() {
+	if r != nil && r.sends > 1 {
+		r.keep()
+	}
+}
+
+// keep lets all requests use what the last challenge asks for.
+func (r *proxyRounds) keep() { r.login.digest.state.keep(r.space) }
 
 // sendThrough sends a request that the proxy of via forwards, and answers a challenge.
 func (x *exchange) sendThrough(via route, h hop) (*Response, error) {
@@ -142,14 +152,19 @@ func (x *exchange) sendThrough(via route, h hop) (*Response, error) {
 			return nil, x.fail(PhaseAuth, NotSent, because(ErrProxy, err))
 		}
 		resp, err := x.carry(via, login)
-		if err != nil || resp.StatusCode != http.StatusProxyAuthRequired {
-			return resp, err
+		if err != nil {
+			return nil, err
+		}
+		if resp.StatusCode != http.StatusProxyAuthRequired {
+			rounds.taken()
+			return resp, nil
 		}
 		again, err := rounds.again(resp.Header)
 		if err == nil && !again {
 			return resp, nil
 		}
 		if err == nil && !canSendAgain(x.req.Body) {
+			rounds.keep() // for others
 			err = because(ErrBodyNotRewindable, errors.New("the proxy asks for credentials first; give a *bytes.Reader, a file "+
 				"or a Body of your own, or send another request before it"))
 		}

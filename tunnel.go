@@ -59,6 +59,9 @@ func dialThrough(ctx context.Context, key connKey, logins *proxyLogins) (*conn, 
 		c, err := dialHop(ctx, key, hop, login)
 		var refused *ProxyError
 		if !errors.As(err, &refused) || refused.StatusCode != http.StatusProxyAuthRequired {
+			if err == nil || refused != nil {
+				rounds.taken()
+			}
 			return c, err
 		}
 		again, failed := rounds.again(refused.Header)
