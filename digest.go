@@ -164,12 +164,11 @@ func (d *digestAuth) sign(ctx context.Context, space *digestSpace, m *digest.Mes
 	return space.key.Header(m), nil
 }
 
-// learn makes a protection space of a challenge of u, unless it is known already. A
-// stale nonce takes along the space before. All
-// requests use it, but for one whose nonce comes in place of a stale one: that is kept
-// only once it has served. Servers that want the counts of a nonce in order, such as
-// Squid, end it when requests overtake each other, and the next try of a request must not
-// be disturbed by others in its turn.
+// learn makes a protection space of a challenge of u, unless it is known already, and
+// lets all requests use it. Where the nonce comes in place of a stale one, that of before,
+// it is kept for others only once it has served: a server that wants the counts of a
+// nonce in order, such as Squid, ends it when requests overtake each other, and the next
+// try of a request must not be disturbed by others in its turn.
 func (d *digestAuth) learn(u *url.URL, c *digest.Challenge, before *digestSpace) (*digestSpace, error) {
 	if c.Stale {
 		d.state.forget(before)

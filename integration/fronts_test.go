@@ -22,10 +22,10 @@ func haproxyWays(t *testing.T, o *origin) []way {
 		Files:   o.files(t, map[string]string{"haproxy.cfg": config(t, "haproxy.cfg")}),
 		Values:  map[string]string{"Bin": o.plain.Listener.Addr().String()},
 	})
-	log := func(t *testing.T) []string { return p.Lines(t, "output.log") }
+	log := logOf(p, "output.log")
 	return []way{
-		{"plain", p.URL("plain"), nil, ` plain bin/(first|second) .* "PUT /large HTTP/1\.1"`, log},
-		{"TLS", "https://site.test", []parley.ClientOption{siteAt(p.Addr("tls"))}, ` tls~ bin/(first|second) .* "PUT /large HTTP/1\.1"`, log},
+		{"plain", p.URL("plain"), nil, ` plain bin/(first|second) .* "PUT /large HTTP/1\.1"`, log, false},
+		{"TLS", "https://site.test", []parley.ClientOption{siteAt(p.Addr("tls"))}, ` tls~ bin/(first|second) .* "PUT /large HTTP/1\.1"`, log, false},
 	}
 }
 
@@ -49,16 +49,16 @@ func (o *origin) shows(t *testing.T) parley.Option {
 
 func nginxWays(t *testing.T, o *origin) []way {
 	p := nginxFront(t, o)
-	log := func(t *testing.T) []string { return p.Lines(t, "access.log") }
+	log := logOf(p, "access.log")
 	to := func(port string, more ...parley.ClientOption) []parley.ClientOption {
 		return append(more, siteAt(p.Addr(port)))
 	}
 	const site = "https://site.test"
 	return []way{
-		{"TLS 1.2", site, to("tls12"), `TLSv1\.2 NONE .*"PUT /large HTTP/1\.1" 200`, log},
-		{"TLS 1.3", site, to("tls13"), `TLSv1\.3 NONE .*"PUT /large HTTP/1\.1" 200`, log},
-		{"TLS 1.2, with a certificate", site, to("mutual12", o.shows(t)), `TLSv1\.2 SUCCESS CN=client\.test .*"PUT /large HTTP/1\.1" 200`, log},
-		{"TLS 1.3, with a certificate", site, to("mutual13", o.shows(t)), `TLSv1\.3 SUCCESS CN=client\.test .*"PUT /large HTTP/1\.1" 200`, log},
+		{"TLS 1.2", site, to("tls12"), `TLSv1\.2 NONE .*"PUT /large HTTP/1\.1" 200`, log, false},
+		{"TLS 1.3", site, to("tls13"), `TLSv1\.3 NONE .*"PUT /large HTTP/1\.1" 200`, log, false},
+		{"TLS 1.2, with a certificate", site, to("mutual12", o.shows(t)), `TLSv1\.2 SUCCESS CN=client\.test .*"PUT /large HTTP/1\.1" 200`, log, false},
+		{"TLS 1.3, with a certificate", site, to("mutual13", o.shows(t)), `TLSv1\.3 SUCCESS CN=client\.test .*"PUT /large HTTP/1\.1" 200`, log, false},
 	}
 }
 

@@ -32,7 +32,7 @@ func dante(t *testing.T) *peer.Peer {
 
 func danteWays(t *testing.T, o *origin) []way {
 	p := dante(t)
-	log := func(t *testing.T) []string { return p.Lines(t, "danted.log") }
+	log := logOf(p, "danted.log")
 	here := func(scheme string) parley.ClientOption { // nobody else knows site.test
 		return parley.WithResolve(strings.TrimPrefix(o.at(scheme, "site.test"), scheme+"://"), "127.0.0.1")
 	}
@@ -40,10 +40,10 @@ func danteWays(t *testing.T, o *origin) []way {
 		return ` pass\(2\): tcp/connect .* ` + regexp.QuoteMeta(strings.ReplaceAll(s.Listener.Addr().String(), ":", ".")) + `$`
 	}
 	return []way{
-		{"names resolved here", o.at("http", "site.test"), []parley.ClientOption{through("socks5", p, "socks", nil), here("http")}, shown(o.plain), log},
-		{"names resolved here, TLS", o.at("https", "site.test"), []parley.ClientOption{through("socks5", p, "socks", nil), here("https")}, shown(o.tls), log},
-		{"names resolved there", o.at("http", "localhost"), []parley.ClientOption{through("socks5h", p, "socks", nil), onlyTo(p.Addr("socks"))}, shown(o.plain), log},
-		{"names resolved there, TLS", o.at("https", "localhost"), []parley.ClientOption{through("socks5h", p, "socks", nil), onlyTo(p.Addr("socks"))}, shown(o.tls), log},
+		{"names resolved here", o.at("http", "site.test"), []parley.ClientOption{through("socks5", p, "socks", nil), here("http")}, shown(o.plain), log, false},
+		{"names resolved here, TLS", o.at("https", "site.test"), []parley.ClientOption{through("socks5", p, "socks", nil), here("https")}, shown(o.tls), log, false},
+		{"names resolved there", o.at("http", "localhost"), []parley.ClientOption{through("socks5h", p, "socks", nil), onlyTo(p.Addr("socks"))}, shown(o.plain), log, false},
+		{"names resolved there, TLS", o.at("https", "localhost"), []parley.ClientOption{through("socks5h", p, "socks", nil), onlyTo(p.Addr("socks"))}, shown(o.tls), log, false},
 	}
 }
 
@@ -114,8 +114,8 @@ func socksWays(t *testing.T, o *origin) []way {
 	}
 	const shown = `^Aladdin site\.test \(127\.0\.0\.1\):\d+$`
 	return []way{
-		{"with a password", o.at("http", "site.test"), []parley.ClientOption{proxy, onlyTo(s.address)}, shown, log},
-		{"with a password, TLS", o.at("https", "site.test"), []parley.ClientOption{proxy, onlyTo(s.address)}, shown, log},
+		{"with a password", o.at("http", "site.test"), []parley.ClientOption{proxy, onlyTo(s.address)}, shown, log, false},
+		{"with a password, TLS", o.at("https", "site.test"), []parley.ClientOption{proxy, onlyTo(s.address)}, shown, log, false},
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"net/http"
 	"net/url"
+	"slices"
 	"testing"
 
 	"github.com/seed-0474a412/parley"
@@ -12,8 +13,9 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// squid starts Squid with testdata/squid.conf. Only it knows the host site.test.
-func squid(t *testing.T, o *origin) *peer.Peer {
+// squid starts Squid with testdata/squid.conf and some schemes for passwords, "Basic" and
+// "Digest". Only it knows the host site.test.
+func squid(t *testing.T, o *origin, schemes ...string) *peer.Peer {
 	t.Helper()
 	sum := md5.Sum([]byte(password))
 	return peer.Start(t, peer.Program{
@@ -24,7 +26,9 @@ func squid(t *testing.T, o *origin) *peer.Peer {
 			"squid.conf": config(t, "squid.conf"),
 			"hosts":      "127.0.0.1 site.test\n",
 			"users":      user + ":" + hex.EncodeToString(sum[:]) + "\n",
+			"digests":    digestLines(user, password, "the gate"),
 		}),
+		Values: map[string]bool{"Basic": slices.Contains(schemes, "Basic"), "Digest": slices.Contains(schemes, "Digest")},
 	})
 }
 
@@ -33,24 +37,48 @@ func through(scheme string, p *peer.Peer, port string, login *url.Userinfo) parl
 	return parley.WithProxy((&url.URL{Scheme: scheme, Host: p.Addr(port), User: login}).String())
 }
 
+// logOf gives the lines of a peer's log.
+func logOf(p *peer.Peer, name string) func(t *testing.T) []string {
+	return func(t *testing.T) []string { return p.Lines(t, name) }
+}
+
 func squidWays(t *testing.T, o *origin) []way {
-	p := squid(t, o)
+	p := squid(t, o, "Basic")
 	login := url.UserPassword(user, password)
-	log := func(t *testing.T) []string { return p.Lines(t, "access.log") }
+	log := logOf(p, "access.log")
 	plain, secure := o.at("http", "site.test"), o.at("https", "site.test")
 	return []way{
-		{"forwarding", plain, []parley.ClientOption{through("http", p, "open", nil)}, `^PUT http://site\.test:\d+/large 200 user=-`, log},
-		{"forwarding, with a password", plain, []parley.ClientOption{through("http", p, "guarded", login)}, `^PUT http://site\.test:\d+/large 200 user=Aladdin`, log},
-		{"forwarding, over TLS", plain, []parley.ClientOption{through("https", p, "tls", nil), parley.WithProxyTLSConfig(o.authority.Trusted())}, `^PUT http://site\.test:\d+/large 200 user=-`, log},
-		{"a tunnel", secure, []parley.ClientOption{through("http", p, "open", nil)}, `^CONNECT site\.test:\d+ 200 user=-`, log},
-		{"a tunnel, with a password", secure, []parley.ClientOption{through("http", p, "guarded", login)}, `^CONNECT site\.test:\d+ 200 user=Aladdin`, log},
-		{"a tunnel, over TLS", secure, []parley.ClientOption{through("https", p, "tls", nil), parley.WithProxyTLSConfig(o.authority.Trusted())}, `^CONNECT site\.test:\d+ 200 user=-`, log},
+		{"forwarding", plain, []parley.ClientOption{through("http", p, "open", nil)}, `^PUT http://site\.test:\d+/large 200 user=-`, log, false},
+		{"forwarding, with a password", plain, []parley.ClientOption{through("http", p, "guarded", login)}, `^PUT http://site\.test:\d+/large 200 user=Aladdin`, log, false},
+		{"forwarding, over TLS", plain, []parley.ClientOption{through("https", p, "tls", nil), parley.WithProxyTLSConfig(o.authority.Trusted())}, `^PUT http://site\.test:\d+/large 200 user=-`, log, false},
+		{"a tunnel", secure, []parley.ClientOption{through("http", p, "open", nil)}, `^CONNECT site\.test:\d+ 200 user=-`, log, false},
+		{"a tunnel, with a password", secure, []parley.ClientOption{through("http", p, "guarded", login)}, `^CONNECT site\.test:\d+ 200 user=Aladdin`, log, false},
+		{"a tunnel, over TLS", secure, []parley.ClientOption{through("https", p, "tls", nil), parley.WithProxyTLSConfig(o.authority.Trusted())}, `^CONNECT site\.test:\d+ 200 user=-`, log, false},
 	}
+}
+
+// squidDigestWays are those where the password is proven and not shown.
+func squidDigestWays(t *testing.T, o *origin) []way {
+	only, both := squid(t, o, "Digest"), squid(t, o, "Digest", "Basic")
+	login := url.UserPassword(user, password)
+	var ways []way
+	for _, scheme := range []string{"http", "https"} {
+		shown := map[string]string{"http": `^PUT http://site\.test:\d+/large 200 user=Aladdin`, "https": `^CONNECT site\.test:\d+ 200 user=Aladdin`}[scheme]
+		for _, w := range []way{
+			{name: "where it wants no other", log: logOf(only, "access.log"), opts: []parley.ClientOption{through("http", only, "guarded", login)}},
+			{name: "where it is preferred", log: logOf(both, "access.log"), opts: []parley.ClientOption{through("http", both, "guarded", login), parley.WithProxyDigest(true)}},
+		} {
+			w.costly = true // the page of a 407 is longer than what is drained
+			w.name, w.base, w.shown = scheme+", "+w.name, o.at(scheme, "site.test"), shown
+			ways = append(ways, w)
+		}
+	}
+	return ways
 }
 
 func TestSquidRefuses(t *testing.T) {
 	o := newOrigin(t)
-	p := squid(t, o)
+	p := squid(t, o, "Basic")
 	plain, secure := o.at("http", "site.test"), o.at("https", "site.test")
 	tests := []struct {
 		name   string
@@ -94,7 +122,7 @@ func TestSquidRefuses(t *testing.T) {
 
 func TestSquidIsOneOriginForWhatItForwards(t *testing.T) {
 	o := newOrigin(t)
-	p := squid(t, o)
+	p := squid(t, o, "Basic")
 	c := session(t, through("http", p, "open", nil))
 	for _, host := range []string{"site.test", "127.0.0.1", "site.test"} {
 		resp, err := c.Get(t.Context(), o.at("http", host)+"/hello")

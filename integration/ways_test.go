@@ -85,11 +85,12 @@ func (o *origin) files(t *testing.T, more map[string]string) map[string]string {
 
 // way is one of the ways that lead to the origin.
 type way struct {
-	name  string
-	base  string
-	opts  []parley.ClientOption
-	shown string // expression for a line of some log of the peer's
-	log   func(t *testing.T) []string
+	name   string
+	base   string
+	opts   []parley.ClientOption
+	shown  string // expression for a line of some log of the peer's
+	log    func(t *testing.T) []string
+	costly bool // refusals on the way cost connections
 }
 
 func containsMatch(lines []string, expression string) bool {
@@ -99,14 +100,14 @@ func containsMatch(lines []string, expression string) bool {
 func TestWays(t *testing.T) {
 	o := newOrigin(t)
 	groups := map[string]func(t *testing.T, o *origin) []way{
-		"squid": squidWays, "dante": danteWays, "go-socks5": socksWays, "haproxy": haproxyWays, "nginx": nginxWays,
+		"squid": squidWays, "squid by Digest": squidDigestWays, "dante": danteWays, "go-socks5": socksWays, "haproxy": haproxyWays, "nginx": nginxWays,
 	}
 	for group, ways := range groups {
 		t.Run(group, func(t *testing.T) {
 			for _, w := range ways(t, o) {
 				t.Run(w.name, func(t *testing.T) {
 					t.Run("leads there", func(t *testing.T) {
-						reach(t, session(t, append([]parley.ClientOption{parley.WithBaseURL(w.base), o.trust()}, w.opts...)...))
+						reach(t, session(t, append([]parley.ClientOption{parley.WithBaseURL(w.base), o.trust()}, w.opts...)...), w.costly)
 					})
 					wiretest.Eventually(t, func() bool { return containsMatch(w.log(t), w.shown) }, "a line like "+w.shown+" in the log")
 				})
@@ -115,8 +116,9 @@ func TestWays(t *testing.T) {
 	}
 }
 
-// reach does what people do with servers.
-func reach(t *testing.T, c *parley.Client) {
+// reach does what people do with servers. costly says that connections end now and then,
+// so that they are not counted.
+func reach(t *testing.T, c *parley.Client, costly bool) {
 	ctx := t.Context()
 	t.Run("GET", func(t *testing.T) {
 		got, err := parley.As[echo](c.Get(ctx, "get", parley.WithQuery("q", "tea & cake"), parley.WithHeader("X-Key", "7")))
@@ -188,7 +190,8 @@ func reach(t *testing.T, c *parley.Client) {
 	})
 	t.Run("many at once", func(t *testing.T) {
 		require.NoError(t, crowd(t, c, 10, 100, "hello", "hello"))
-		stats := c.Stats()
-		require.LessOrEqual(t, stats.Dials, int64(20), "connections are kept: %+v", stats)
+		if stats := c.Stats(); !costly {
+			require.LessOrEqual(t, stats.Dials, int64(20), "connections are kept: %+v", stats)
+		}
 	})
 }
