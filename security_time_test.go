@@ -81,13 +81,13 @@ func TestS160_DripsDoNotRenewLimits(t *testing.T) {
 		},
 		"a byte of the body each 50 ms": {
 			drip("HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n", "x"),
-			parley.Timeouts{Total: 1500 * time.Millisecond, Read: 300 * time.Millisecond},
-			lapse{parley.ErrTotalTimeout, parley.PhaseRead, 1500 * time.Millisecond, parley.Answering},
+			parley.Timeouts{Total: 1800 * time.Millisecond, Read: time.Second},
+			lapse{parley.ErrTotalTimeout, parley.PhaseRead, 1800 * time.Millisecond, parley.Answering},
 		},
 		"a byte of chunk framing each 50 ms": {
 			drip("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\nx\r\n"),
-			parley.Timeouts{Total: 1500 * time.Millisecond, Read: 300 * time.Millisecond},
-			lapse{parley.ErrTotalTimeout, parley.PhaseRead, 1500 * time.Millisecond, parley.Answering},
+			parley.Timeouts{Total: 1800 * time.Millisecond, Read: time.Second},
+			lapse{parley.ErrTotalTimeout, parley.PhaseRead, 1800 * time.Millisecond, parley.Answering},
 		},
 		"silence in the body": {
 			afterHead(func(c *wiretest.Conn) {
