@@ -46,9 +46,30 @@ type Config[K comparable, C Conn] struct {
 	// Check, if not nil, is asked before an idle connection is lent again, without a lock: idle is how long it has been
 	// idle, strict is Want.Strict of the request. If ok is false the connection is closed for the reason why.
 	Check func(c C, idle time.Duration, strict bool) (ok bool, why Reason)
+	// Sharing, if not nil, says whether the connections of a key serve several borrowers. It is asked with a lock of the
+	// pool held, when a key is met and after each of its dials, hence must be cheap and must not call the pool. Where it
+	// is nil none does.
+	Sharing func(key K) Sharing
+	// Growing, if not nil, tells of a connection whose capacity is about to be known: requests wait for it instead of
+	// dialling. It is called as Conn.Capacity is.
+	Growing func(c C) bool
 	// Limits are the first limits; SetLimits changes them.
 	Limits Limits
 }
+
+// Sharing says whether the connections of a key serve several borrowers at once.
+type Sharing uint8
+
+// What is known of a key.
+const (
+	ShareNever  Sharing = iota // each request that finds no connection dials
+	ShareMaybe                 // while the first dial lasts, the others wait a moment to see what comes of it
+	ShareAlways                // while a dial lasts, the others wait for its connection
+)
+
+// sharePatience is how long requests wait for what another's dial shows under ShareMaybe. A handshake with a server on
+// the same continent is over by then; one that takes longer is not worth holding up all others.
+const sharePatience = 250 * time.Millisecond
 
 // Limits bound a pool. The zero value bounds nothing.
 type Limits struct {
@@ -174,6 +195,7 @@ func (p *Pool[K, C]) lookup(key K) (*origin[K, C], error) {
 	}
 	if o = p.origins[key]; o == nil {
 		o = &origin[K, C]{pool: p, key: key}
+		o.learnLocked()
 		p.origins[key] = o
 	}
 	return o, nil

@@ -24,7 +24,7 @@ func (o *origin[K, C]) dialLocked(w *waiter[K, C], now instant) *dial[K, C] {
 	if w.want.Connect > 0 {
 		d.deadline = now.after(w.want.Connect)
 	}
-	o.dialing++
+	o.dialBegunLocked(now)
 	o.counters.Dials++
 	o.bindToLocked(w, d, now)
 	go o.pool.run(d)
@@ -87,7 +87,7 @@ func (p *Pool[K, C]) settle(d *dial[K, C], c C, err error) {
 	var wk work[K, C]
 	now := p.now()
 	o.mu.Lock()
-	o.dialing--
+	o.dialEndedLocked(err != nil)
 	if d.waiter == nil {
 		o.orphans.remove(&d.pos)
 	}

@@ -1,6 +1,9 @@
 package connpool
 
-import "sync"
+import (
+	"sync"
+	"time"
+)
 
 // origin is all that the pool knows of one key.
 type origin[K comparable, C Conn] struct {
@@ -21,6 +24,11 @@ type origin[K comparable, C Conn] struct {
 	replacers list[waiter[K, C]] // those of Replace, each bound to a dial whose connection nobody else can take
 	orphans   list[dial[K, C]]   // dials in flight that are bound to no waiter
 	counters  Counters
+
+	sharing  Sharing
+	patience instant     // until when requests wait for a dial under ShareMaybe; 0: none has begun
+	hold     *time.Timer // set while they do
+	hasty    bool        // the last dial failed, and some who waited for it have yet to be served
 
 	// What the pool's heaps have been told, so that they need not be asked.
 	need    int    // dials that only the total limit forbids
@@ -257,6 +265,8 @@ func (o *origin[K, C]) bindLocked(l *Limits, now instant) {
 		}
 		if d := o.orphanFor(w, now); d != nil {
 			o.adoptLocked(w, d, now)
+		} else if o.holdsLocked(now) {
+			return
 		} else if o.reserveLocked(l) {
 			o.dialLocked(w, now)
 		} else if o.orphans.n == 0 {

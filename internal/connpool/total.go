@@ -4,7 +4,7 @@ package connpool
 func (o *origin[K, C]) needLocked(l *Limits, wk *work[K, C]) {
 	p := o.pool
 	need, seq := 0, uint64(0)
-	if l.Total > 0 && o.unbound > 0 && !p.closed.Load() {
+	if l.Total > 0 && o.unbound > 0 && !p.closed.Load() && !o.holdsLocked(p.now()) {
 		need = o.unbound
 		if l.Hard > 0 {
 			need = max(0, min(need, l.Hard-o.slots))

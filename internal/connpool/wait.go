@@ -131,6 +131,9 @@ func (w *waiter[K, C]) countLocked(o *origin[K, C]) {
 
 // enqueueLocked puts w at the end of the queue, or at its front if it came before all others.
 func (o *origin[K, C]) enqueueLocked(w *waiter[K, C], first bool, now instant) {
+	if o.waiters.n == 0 {
+		o.hasty = false
+	}
 	if first {
 		o.waiters.pushFront(&w.pos) // with number 0
 	} else {
@@ -237,6 +240,11 @@ func (p *Pool[K, C]) expireWaiter(o *origin[K, C], w *waiter[K, C]) *WaitError {
 	}
 	if left := w.want.Wait - w.waited - time.Duration(now-w.since); left > 0 {
 		w.timer.Reset(left)
+		o.mu.Unlock()
+		return nil
+	}
+	if o.holdsLocked(now) && o.reserveLocked(p.limits.Load()) {
+		o.dialLocked(w, now) // it has waited long enough for somebody else's
 		o.mu.Unlock()
 		return nil
 	}

@@ -1,0 +1,218 @@
+// Package h2 is a thin bridge to the HTTP/2 of net/http: one [http.ClientConn] over a
+// connection that somebody else has dialled, with what a pool wants to know of it.
+//
+// The pool stays the caller's: how many streams a connection takes at this moment is
+// told by [Conn.Capacity], that this has changed by a function which is called with no
+// lock held (golang/go#80680 is what comes of locks).
+package h2
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"reflect"
+	"sync/atomic"
+	"time"
+)
+
+// Config says how connections behave. The zero value of a field means no such limit.
+type Config struct {
+	PingAfter    time.Duration // how long nothing may come before the peer is asked whether it is alive
+	PingTimeout  time.Duration // how long it has for the answer; zero means 15 s
+	WriteTimeout time.Duration // how long the peer may take no bytes at all
+	HeaderBytes  int64         // of a response's head, as RFC 9113, section 6.5.2 counts them
+}
+
+// Transport opens connections. It holds none itself.
+type Transport struct{ t *http.Transport }
+
+// connKey is the key of a context's value: the connection that is to be used.
+type connKey struct{}
+
+var errNoConn = errors.New("h2: connections are opened by Open")
+
+// New makes a Transport. It starts nothing.
+func New(cfg Config) *Transport {
+	protocols := new(http.Protocols)
+	protocols.SetUnencryptedHTTP2(true)
+	return &Transport{&http.Transport{
+		// Anything but a *tls.Conn is taken as it is, hence TLS is done already.
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			if nc, ok := ctx.Value(connKey{}).(net.Conn); ok {
+				return nc, nil
+			}
+			return nil, errNoConn
+		},
+		Protocols:              protocols,
+		DisableCompression:     true,
+		MaxResponseHeaderBytes: cfg.HeaderBytes,
+		HTTP2: &http.HTTP2Config{
+			SendPingTimeout:  cfg.PingAfter,
+			PingTimeout:      cfg.PingTimeout,
+			WriteByteTimeout: cfg.WriteTimeout,
+		},
+	}}
+}
+
+// Open begins HTTP/2 on nc (RFC 9113, section 3.4). It does not wait for the peer's
+// settings. changed is called, on a goroutine of the connection's and with no lock held,
+// when it may take more streams than it did, and when it takes none any more. On failure
+// nc is closed.
+func (t *Transport) Open(ctx context.Context, nc net.Conn, changed func()) (*Conn, error) {
+	c := &Conn{changed: changed}
+	w := &wire{Conn: nc, c: c}
+	// What the context is told about was told already, and nothing is dialled here.
+	cc, err := t.t.NewClientConn(context.WithValue(context.WithoutCancel(withoutTrace{ctx}), connKey{}, net.Conn(w)), "http", "h2.invalid:80")
+	if err != nil {
+		nc.Close()
+		return nil, err
+	}
+	c.cc.Store(cc)
+	return c, nil
+}
+
+// withoutTrace is a context without values, such as a trace of net/http/httptrace.
+type withoutTrace struct{ context.Context }
+
+func (withoutTrace) Value(any) any { return nil }
+
+// Silent is a context that ends with ctx and has none of its values: net/http calls
+// traces with its locks held.
+func Silent(ctx context.Context) context.Context { return withoutTrace{ctx} }
+
+// Conn is one connection. It is safe for concurrent use.
+type Conn struct {
+	cc      atomic.Pointer[http.ClientConn] // nil while Open runs
+	changed func()
+
+	active  atomic.Int64 // calls of RoundTrip whose Done is still to come
+	settled atomic.Bool  // the peer's first settings hold
+	closed  atomic.Bool
+	full    atomic.Bool // found without room by Capacity
+	heard   atomic.Int64
+}
+
+// Capacity is how many streams the connection can carry at this moment, those that it
+// carries included; 0 if it takes none any more. Until the peer has said how many it
+// allows that is one. It takes a lock for a moment, and calls nobody.
+func (c *Conn) Capacity() int {
+	cc := c.cc.Load()
+	if c.closed.Load() || cc == nil {
+		return 0
+	}
+	free := cc.Available()
+	if free == 0 {
+		c.full.Store(true)
+		if cc.InFlight() == 0 {
+			return 0
+		}
+	}
+	if !c.settled.Load() {
+		return 1
+	}
+	// A stream that was given up counts until the peer shows a sign of life, so that
+	// there may be no room although few are carried.
+	return max(1, free+int(c.active.Load()))
+}
+
+// Growing reports whether the peer has yet to say how many streams it allows.
+func (c *Conn) Growing() bool { return !c.settled.Load() && !c.closed.Load() }
+
+// Usable reports whether the connection takes another stream, now or when there is room.
+func (c *Conn) Usable() bool { return c.Capacity() > 0 && c.cc.Load().Err() == nil }
+
+// Heard is when the peer was last heard of, as nanoseconds since 1970.
+func (c *Conn) Heard() int64 { return c.heard.Load() }
+
+// RoundTrip sends a request and waits for the head of its answer. Where more streams are
+// asked for than the peer allows it waits for its turn. Done has to be called for each
+// call, whatever came of it: once the body of the response is closed.
+func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
+	c.active.Add(1)
+	cc := c.cc.Load()
+	if cc.Reserve() != nil && !c.Usable() {
+		return nil, errUnusable
+	}
+	return cc.RoundTrip(req)
+}
+
+// Done says that the stream of one RoundTrip has ended.
+func (c *Conn) Done() { c.active.Add(-1) }
+
+// Close ends the connection with all its streams. It may be called again.
+func (c *Conn) Close() {
+	c.cc.Load().Close() // it always gives nil
+}
+
+// turn is called by the reader when it has dealt with all that came.
+func (w *wire) turn() {
+	c := w.c
+	grew := !c.settled.Load() && w.hadSettings()
+	if grew {
+		c.settled.Store(true)
+	}
+	cc := c.cc.Load()
+	if cc == nil {
+		return // nobody has the connection yet
+	}
+	free := cc.Available()
+	total := free + cc.InFlight()
+	grew = grew || total > w.total || free > 0 && c.full.Load() && c.full.Swap(false)
+	w.total = total
+	if grew || total == 0 {
+		c.changed()
+	}
+}
+
+// wire is the connection as net/http reads it.
+type wire struct {
+	net.Conn
+	c *Conn
+
+	// Of the goroutine that reads.
+	total int
+	first [frameHeader]byte
+	got   int64
+}
+
+// frameHeader is the length of a frame's header, which begins with 24 bits for the length
+// of what follows (RFC 9113, section 4.1).
+const frameHeader = 9
+
+// hadSettings reports whether the first frame has come, which is that of the settings
+// (RFC 9113, section 3.4).
+func (w *wire) hadSettings() bool {
+	length := int64(w.first[0])<<16 | int64(w.first[1])<<8 | int64(w.first[2])
+	return w.got >= frameHeader+length
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	if w.got > 0 {
+		w.turn()
+	}
+	n, err := w.Conn.Read(p)
+	if n > 0 {
+		if w.got < frameHeader {
+			copy(w.first[w.got:], p[:n])
+		}
+		w.got += int64(n)
+		w.c.heard.Store(time.Now().UnixNano())
+	}
+	return n, err
+}
+
+// Close is called for whatever reason the connection ends.
+func (w *wire) Close() error {
+	err := w.Conn.Close()
+	if !w.c.closed.Swap(true) {
+		w.c.changed()
+	}
+	return err
+}
+
+// Bodiless reports whether the stream of a response had ended with its head.
+func Bodiless(resp *http.Response) bool {
+	// What stands for no body has no state, and the body of a stream has.
+	return resp.Body == nil || resp.Body == http.NoBody || resp.ContentLength <= 0 && reflect.TypeOf(resp.Body).Size() == 0
+}
