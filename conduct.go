@@ -42,9 +42,10 @@ type conduct struct {
 	trusted []*url.URL // with the base URL: origins that the session's values may go to
 	netrc   *netrcFile // nil: not used
 
-	dialer      *dialerBox   // nil: the pool's
-	way         way          // how connections are made
-	bound       bool         // dialer or socket are for one origin: see checkDialling
+	dialer      *dialerBox // nil: the pool's
+	way         way        // how connections are made
+	bound       bool       // dialer or socket are for one origin: see checkDialling
+	http2       http2Said
 	proxyHeader *proxyHeader // nil: none
 
 	hooks      hooks
@@ -54,7 +55,7 @@ type conduct struct {
 // said reports whether anything differs from the default.
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
-		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.proxyHeader != nil || !c.hooks.empty() || len(c.middleware) > 0
+		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil || !c.hooks.empty() || len(c.middleware) > 0
 }
 
 // plain reports whether nothing of the user's runs between the call and the transport.
@@ -98,6 +99,9 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	}
 	out.way = c.way.over(earlier.way)
 	out.bound = c.bound || earlier.bound
+	if c.http2 != 0 {
+		out.http2 = c.http2
+	}
 	out.proxyHeader = c.proxyHeader.over(earlier.proxyHeader)
 	out.hooks = c.hooks.after(earlier.hooks)
 	out.middleware = joined(earlier.middleware, c.middleware)

@@ -44,6 +44,7 @@ type connKey struct {
 	proxy      route       // host and port are empty where it is asked for URLs of all of them
 	proxyTLS   *tls.Config // the pool's clone, for an https proxy
 	way        way         // what is said of dialling
+	proto      wireProtocol
 }
 
 func (k connKey) scheme() string {
@@ -90,13 +91,19 @@ type conn struct {
 	tls   *tls.Conn            // the uppermost TLS, if any, be it with the server or a proxy
 	state *tls.ConnectionState // of TLS with the server
 	facts *connFacts
+	h2    *http2Conn // nil: HTTP/1.1
 	// cancel is sock.Cancel, made once. It is what the end of a context calls, so
 	// that nothing of a response is held by a context.
 	cancel func()
 }
 
-// Capacity is one: HTTP/1.1 answers one request at a time.
-func (c *conn) Capacity() int { return 1 }
+// Capacity is one for HTTP/1.1, which answers one request at a time.
+func (c *conn) Capacity() int {
+	if c.h2 != nil {
+		return c.h2.Capacity()
+	}
+	return 1
+}
 
 // goodbyeWait is how long a peer may take to take the few bytes of a close_notify.
 const goodbyeWait = 50 * time.Millisecond
@@ -126,6 +133,9 @@ const unprobedIdle = time.Second
 
 // checkConn is connpool's Check.
 func checkConn(c *conn, idle time.Duration, strict bool) (bool, connpool.Reason) {
+	if c.h2 != nil { // somebody reads it all the time
+		return c.h2.Usable(), connpool.ReasonPeerClosed
+	}
 	switch c.probe() {
 	case sock.Quiet:
 		return true, 0
@@ -157,7 +167,7 @@ func checkTarget(name, port string) error {
 	return nil
 }
 
-// dialConn is connpool's Dial.
+// dialConn makes a connection by the way that its key says.
 func dialConn(ctx context.Context, key connKey, logins *proxyLogins) (*conn, error) {
 	if key.host != "" {
 		if err := checkTarget(key.host, key.port); err != nil {

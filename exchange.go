@@ -89,6 +89,7 @@ type exchange struct {
 	buf     *buffers
 	up      *upload
 	cleanup *runtime.Cleanup // nil: the response is not watched
+	stream  *stream          // nil: by HTTP/1.1
 }
 
 // Send sends a request on a connection of its origin, waiting for one as the limits
@@ -161,13 +162,18 @@ func (x *exchange) carry(via route, login string) (*Response, error) {
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}
 	x.buf.trace = httptrace.ContextClientTrace(x.ctx)
+	key := x.pool.keyOf(x.req, via)
+	if err := checkProtocol(x.req, key.proto); err != nil {
+		x.giveUp()
+		return nil, x.fail(PhaseRequest, NotSent, err)
+	}
 	returned := false
 	defer func() {
 		if !returned {
 			x.abandon()
 		}
 	}()
-	resp, err := x.perform(x.pool.keyOf(x.req, via), &plan)
+	resp, err := x.perform(key, &plan)
 	returned = true
 	return resp, err
 }
@@ -192,32 +198,46 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 		Now:     sock.Time(x.buf.now),
 	}
 	e, got, err := p.acquire(ctx, key, want)
-	for {
+	for refused := false; ; {
 		if err != nil {
-			x.buf.free()
-			x.ended = true
+			x.giveUp()
 			return nil, x.failAcquire(key, got, err)
 		}
 		x.note(e, got)
-		failure := x.run(got, plan)
+		var failure *failure
+		if e.Conn.h2 == nil {
+			failure = x.run(got, plan)
+		} else {
+			failure = x.runStream(got, plan)
+		}
 		if failure == nil {
 			return &x.resp, nil
 		}
 		// A reused connection that fails before the first byte of an answer was
 		// most likely closed by the peer for being idle.
 		stale := got.Reused && !x.began && failure.broken
-		x.wrote = x.wrote || x.sent() != NotSent
+		x.wrote = x.wrote || x.sentBy(failure) != NotSent
+		stale = stale || failure.refused && !refused
 		if !stale || !again || x.wrote && !idempotent(req.Method) {
-			x.end(failure.reason)
+			x.endTry(failure.reason)
 			return nil, failure.err
 		}
-		x.letGo(false)
+		refused = refused || failure.refused
+		if x.stream == nil {
+			x.letGo(false)
+		}
 		p.replays.Add(1)
 		if x.buf.trace != nil {
 			x.tellGetConn(key)
 		}
-		x.entry = nil // Replace ends its loan
-		e, got, err = p.conns.Replace(ctx, e, connpool.ReasonReplaced, want)
+		x.entry, x.stream = nil, nil // what follows ends the loan
+		if failure.http1 {
+			p.conns.Release(e)
+			key = p.downgrade(key, req)
+			e, got, err = p.acquire(ctx, key, want)
+		} else {
+			e, got, err = p.conns.Replace(ctx, e, connpool.ReasonReplaced, want)
+		}
 		if err == nil {
 			got.Reused = false
 		}
@@ -239,6 +259,30 @@ func (p *Pool) acquire(ctx context.Context, key connKey, want connpool.Want) (*e
 	e, got, err = p.conns.Replace(ctx, e, why, want)
 	got.Waited += waited
 	return e, got, err
+}
+
+// giveUp ends an exchange that has no connection.
+func (x *exchange) giveUp() {
+	x.buf.free()
+	x.buf, x.ended = nil, true
+}
+
+// sentBy tells how far a try came that failed.
+func (x *exchange) sentBy(f *failure) Sent {
+	if x.stream != nil {
+		return f.err.Sent
+	}
+	return x.sent()
+}
+
+// endTry gives the connection of a try back that failed.
+func (x *exchange) endTry(reason connpool.Reason) {
+	if x.stream == nil {
+		x.end(reason)
+		return
+	}
+	x.giveUp()
+	x.stream.release(reason)
 }
 
 func (x *exchange) conn() *conn { return x.entry.Conn }

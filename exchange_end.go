@@ -101,6 +101,10 @@ func (x *exchange) closeLocked() (tell func()) {
 
 // abandon ends the exchange of a call that will not return.
 func (x *exchange) abandon() {
+	if x.stream != nil {
+		x.stream.abandon()
+		return
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if !x.ended && x.entry != nil {

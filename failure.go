@@ -17,6 +17,10 @@ type failure struct {
 	err    *Error
 	reason connpool.Reason
 	broken bool // the connection failed, not a limit, the caller or HTTP
+
+	// Of HTTP/2 alone.
+	refused bool // the server has not acted on the request and says so
+	http1   bool // it wants HTTP/1.1 for it
 }
 
 func (x *exchange) failWrite(err error) *failure {

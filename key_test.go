@@ -110,6 +110,8 @@ func changedKey(t *testing.T, key connKey, i int) connKey {
 		key.dialer = &dialerBox{key.dialer.Dialer}
 	case "way":
 		key.way = key.way.with(func(d *dialling) { d.socket = "/x" })
+	case "proto":
+		key.proto++
 	default:
 		t.Fatalf("no other value known for the field %s: add one here, and fill the field in keyOf", field.Name)
 	}

@@ -53,21 +53,9 @@ func (x *exchange) plan(via route, login string) (p plan, err error) {
 
 // endsConnection reports whether no other request may follow: the caller asks for
 // the connection to be closed (RFC 9112, section 9.6), or proves who he is by a
-// scheme that holds for the connection rather than the request, so that the next
-// one would be answered in his name (RFC 4559, section 6).
+// scheme that holds for the connection.
 func endsConnection(h http.Header) bool {
-	if httpguts.HeaderValuesContainsToken(h["Connection"], "close") {
-		return true
-	}
-	for _, name := range []string{"Authorization", "Proxy-Authorization"} {
-		for _, v := range h[name] {
-			scheme, _, _ := strings.Cut(v, " ")
-			if strings.EqualFold(scheme, "NTLM") || strings.EqualFold(scheme, "Negotiate") {
-				return true
-			}
-		}
-	}
-	return false
+	return httpguts.HeaderValuesContainsToken(h["Connection"], "close") || provesForConnection(h)
 }
 
 // address fills in where the request goes (RFC 9112, section 3.2); absolute says that

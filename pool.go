@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed-0474a412/parley/internal/connpool"
+	"github.com/seed-0474a412/parley/internal/h2"
 	"github.com/seed-0474a412/parley/internal/urls"
 )
 
@@ -78,16 +79,27 @@ type PoolConfig struct {
 	// Dialer makes the connections for requests that name none. Default: a
 	// *net.Dialer, which races the addresses of a name (RFC 8305).
 	Dialer Dialer
+	// PingAfter is how long nothing may come on a connection of HTTP/2 before its
+	// server is asked by a PING whether it is alive. Default 30 s; less than zero: it
+	// is never asked.
+	PingAfter time.Duration
+	// PingTimeout is how long the server has for the answer before the connection is
+	// closed with all its requests. Default 15 s.
+	PingTimeout time.Duration
 }
 
-// Pool is the [Transport] that talks to the network: HTTP/1.1 over TCP and TLS, on
-// connections that are kept for each origin. It is safe for concurrent use.
+// Pool is the [Transport] that talks to the network: HTTP/1.1 and HTTP/2 over TCP and
+// TLS, on connections that are kept for each origin. It is safe for concurrent use.
 type Pool struct {
 	conns   *connpool.Pool[connKey, *conn]
 	dialer  *dialerBox
 	tls     *tlsConfigs
 	proxies *tlsConfigs // for TLS with proxies: a server and a proxy share nothing
 	logins  proxyLogins
+	http2   *h2.Transport
+
+	protocols protocols
+
 	replays atomic.Int64
 	ended   [phaseCount]atomic.Int64 // exchanges ended by the timeout of a phase
 	leaks   leakLog
@@ -102,17 +114,24 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Dialer == nil {
 		cfg.Dialer = &net.Dialer{}
 	}
-	p := &Pool{dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs()}
+	p := &Pool{dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs(), http2: newHTTP2(&cfg)}
 	p.conns = connpool.New(connpool.Config[connKey, *conn]{
-		Dial:   func(ctx context.Context, key connKey) (*conn, error) { return dialConn(ctx, key, &p.logins) },
-		Close:  closeConn,
-		Check:  checkConn,
-		Limits: limits,
+		Dial:    p.dialConn,
+		Opened:  p.opened,
+		Close:   closeConn,
+		Check:   checkConn,
+		Sharing: p.protocols.sharing,
+		Growing: grows,
+		Limits:  limits,
 	})
 	return p, nil
 }
 
 func closeConn(c *conn, why connpool.Reason) {
+	if c.h2 != nil {
+		c.h2.Close()
+		return
+	}
 	switch why {
 	case connpool.ReasonError, connpool.ReasonReplaced, connpool.ReasonPeerClosed, connpool.ReasonUnexpected:
 		c.close(false)
@@ -162,7 +181,7 @@ func (p *Pool) routeOf(ctx context.Context, req *Request) (via route, err error)
 // keyOf gives the pool key of a request that goes by way of via.
 func (p *Pool) keyOf(req *Request, via route) connKey {
 	u := req.URL
-	key := connKey{host: u.Hostname(), port: u.Port(), dialer: p.dialer, way: req.way()}
+	key := connKey{host: u.Hostname(), port: u.Port(), dialer: p.dialer, way: req.way(), proto: protocolOf(req, via)}
 	if u.Scheme == urls.UnixScheme {
 		key.host, key.port = urls.UnixHost, ""
 	}
@@ -171,7 +190,7 @@ func (p *Pool) keyOf(req *Request, via route) connKey {
 	}
 	if u.Scheme == "https" {
 		key.https = true
-		key.tls = p.tls.of(req.TLSConfig, req.security)
+		key.tls = p.tls.of(req.TLSConfig, req.security, key.proto)
 	}
 	switch {
 	case key.port != "":
@@ -190,7 +209,8 @@ func (p *Pool) keyOf(req *Request, via route) connKey {
 func (p *Pool) lead(key *connKey, req *Request, via route) {
 	key.proxy = via
 	if via.hop().scheme == "https" {
-		key.proxyTLS = p.proxies.of(req.security.forProxies())
+		cfg, said := req.security.forProxies()
+		key.proxyTLS = p.proxies.of(cfg, said, protoHTTP1)
 	}
 	if !key.https && via.forwards("http") {
 		key.host, key.port = "", ""
@@ -362,7 +382,7 @@ func (p *Pool) acquireError(ctx context.Context, key connKey, limit Timeouts, go
 		return PhaseConnect, limit.Connect, timedOut(ErrConnectTimeout, limit.Connect, unwrapKind(err))
 	case errors.Is(err, ErrInvalidURL):
 		return PhaseRequest, 0, err
-	case errors.Is(err, ErrConnect), errors.Is(err, ErrTLS), errors.Is(err, ErrProxy), errors.Is(err, ErrClientClosed):
+	case errors.Is(err, ErrUnsupportedProtocol), errors.Is(err, ErrConnect), errors.Is(err, ErrTLS), errors.Is(err, ErrProxy), errors.Is(err, ErrClientClosed):
 		return PhaseConnect, 0, err
 	default:
 		return PhaseConnect, 0, because(ErrConnect, err)

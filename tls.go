@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"weak"
 
@@ -239,6 +240,7 @@ type tlsIdentity struct {
 	roots, cert, pins fingerprint
 	least             uint16
 	name, keyLog      string
+	proto             wireProtocol
 }
 
 // maxTLSConfigs bounds how many prepared configurations a pool remembers. Whoever needs
@@ -251,26 +253,30 @@ type tlsConfigs struct {
 	mu       sync.Mutex
 	prepared map[tlsIdentity]*tls.Config
 	watched  map[weak.Pointer[tls.Config]]struct{}
-	plain    *tls.Config
+	plain    [protoVariants]*tls.Config
 }
 
 func newTLSConfigs() *tlsConfigs {
-	return &tlsConfigs{
+	t := &tlsConfigs{
 		prepared: make(map[tlsIdentity]*tls.Config),
 		watched:  make(map[weak.Pointer[tls.Config]]struct{}),
-		plain:    resume(prepareTLS(&tls.Config{})),
 	}
+	for proto := range t.plain {
+		t.plain[proto] = resume(prepareTLS(&tls.Config{}, wireProtocol(proto)))
+	}
+	return t
 }
 
 // of gives the configuration for cfg (nil: the defaults) with the changes that s asks
-// for (nil: none).
-func (t *tlsConfigs) of(cfg *tls.Config, s *security) *tls.Config {
+// for (nil: none) and for what is to be spoken.
+func (t *tlsConfigs) of(cfg *tls.Config, s *security, proto wireProtocol) *tls.Config {
 	if cfg == nil && s == nil {
-		return t.plain
+		return t.plain[proto]
 	}
 	id, now := s.identity(cfg)
-	if cfg == nil && id == (tlsIdentity{}) {
-		return t.plain
+	id.proto = proto
+	if cfg == nil && id == (tlsIdentity{proto: proto}) {
+		return t.plain[proto]
 	}
 	if cfg != nil {
 		id.base = weak.Make(cfg)
@@ -287,7 +293,7 @@ func (t *tlsConfigs) of(cfg *tls.Config, s *security) *tls.Config {
 	if own == nil {
 		own = &tls.Config{}
 	}
-	own = prepareTLS(own)
+	own = prepareTLS(own, proto)
 	if s != nil {
 		s.adapt(own, now)
 	}
@@ -407,10 +413,10 @@ func resume(cfg *tls.Config) *tls.Config {
 	return cfg
 }
 
-// prepareTLS clones cfg for connections that speak HTTP/1.1 (RFC 7301).
-func prepareTLS(cfg *tls.Config) *tls.Config {
+// prepareTLS clones cfg for connections that speak proto (RFC 7301).
+func prepareTLS(cfg *tls.Config, proto wireProtocol) *tls.Config {
 	clone := cfg.Clone()
-	clone.NextProtos = []string{"http/1.1"}
+	clone.NextProtos = slices.Clone(alpn[proto])
 	if cache := cfg.ClientSessionCache; cache != nil {
 		clone.ClientSessionCache = &ownSessions{cache, rand.Text() + " "}
 	}

@@ -245,6 +245,13 @@ func (s *source) failure() error {
 	return s.err
 }
 
+// finished reports whether all of the body was read.
+func (s *source) finished() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err == io.EOF
+}
+
 // Close lets a Read that waits return.
 func (s *source) Close() error {
 	if s == nil {

@@ -97,3 +97,19 @@ var knownErrors = []struct {
 	{"http2: frame too large", Malformed},
 	{"net/http: server replied with more than declared Content-Length", Malformed},
 }
+
+// maxText is how much of an error's text is shown: some quote what the peer sent.
+const maxText = 200
+
+// Brief gives err with a text that is not too long.
+func Brief(err error) error {
+	if len(err.Error()) <= maxText {
+		return err
+	}
+	return &brief{err}
+}
+
+type brief struct{ err error }
+
+func (b *brief) Error() string { return strings.ToValidUTF8(b.err.Error()[:maxText], "") + "..." }
+func (b *brief) Unwrap() error { return b.err }

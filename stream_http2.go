@@ -1,0 +1,388 @@
+package parley
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed-0474a412/parley/internal/connpool"
+	"github.com/seed-0474a412/parley/internal/h2"
+	"github.com/seed-0474a412/parley/internal/sock"
+	"github.com/seed-0474a412/parley/internal/urls"
+)
+
+// stream is one try of an exchange on a connection that speaks HTTP/2. It is the Body of
+// its response.
+type stream struct {
+	x      *exchange
+	entry  *entry
+	conn   *http2Conn
+	trace  *httptrace.ClientTrace
+	watch  watch
+	cancel context.CancelCauseFunc
+	unheed func() bool // ends what ends the body of the request with the context; nil: there is none
+	since  int64       // when the server had last been heard of
+	target url.URL     // of the request
+	in     atomic.Pointer[http.Response]
+	tell   *teller // nil: nobody wants to know of what comes before the head
+
+	body    *source      // of the request; nil: none
+	gate    *gate        // before the body; nil: it goes at once
+	written atomic.Int64 // when the request had been sent, as package sock counts; 0: it has not
+
+	mu      sync.Mutex // of the one that reads
+	over    bool       // nothing goes on for the try any more
+	given   bool       // the loan has ended
+	err     error      // what every further Read gives
+	closing atomic.Bool
+	cleanup *runtime.Cleanup
+}
+
+// runStream sends the request on a connection of HTTP/2 and waits for the head of the
+// answer. On failure the loan is still the exchange's, and nothing else goes on.
+func (x *exchange) runStream(got connpool.Got, p *plan) *failure {
+	c := x.conn().h2
+	s := &stream{x: x, entry: x.entry, conn: c, trace: x.buf.trace, since: c.Heard()}
+	x.stream = s
+	s.watch.limit, s.watch.end = *x.limit, s.interrupt
+	inner, cancel := context.WithCancelCause(x.ctx)
+	s.cancel = cancel
+	if s.trace != nil {
+		x.tellGotConn(got)
+	}
+	hr, err := s.request(h2.Silent(inner), p)
+	if err != nil {
+		s.finish()
+		sent := NotSent
+		if x.wrote {
+			sent = MaybeSent
+		}
+		return &failure{err: x.fail(PhaseRequest, sent, err)}
+	}
+	if s.body == nil {
+		s.watch.sending(PhaseResponse)
+	} else {
+		s.watch.sending(PhaseWrite)
+		s.unheed = context.AfterFunc(inner, s.stopBodies)
+	}
+	in, err := s.roundTrip(hr)
+	if err == nil {
+		s.in.Store(in)
+		if err = context.Cause(inner); err == nil {
+			err = checkHead(in)
+		}
+	}
+	if err != nil {
+		f := s.failure(PhaseResponse, err)
+		s.finish()
+		return f
+	}
+	s.watch.headCame()
+	s.respond()
+	return nil
+}
+
+// request makes the request for net/http.
+func (s *stream) request(ctx context.Context, p *plan) (*http.Request, error) {
+	x := s.x
+	head := &x.buf.req
+	s.target = url.URL{Scheme: s.entry.Key().scheme(), Host: head.Host, Opaque: head.Target}
+	if strings.HasPrefix(head.Target, "//") {
+		s.target.Opaque = "//" + head.Host + head.Target // or it would be taken for an authority
+	}
+	hr := (&http.Request{
+		Method: x.req.Method, URL: &s.target, Host: head.Host, Header: x.requestHeader(), ContentLength: p.size,
+		Proto: "HTTP/2.0", ProtoMajor: 2,
+	}).WithContext(ctx)
+	if len(x.req.Trailers) > 0 {
+		hr.Trailer = make(http.Header)
+		for _, t := range x.req.Trailers {
+			hr.Trailer[textproto.CanonicalMIMEHeaderKey(t.Name)] = nil
+		}
+	}
+	if err := s.openBody(hr, p); err != nil {
+		return nil, err
+	}
+	if s.body == nil {
+		s.written.Store(int64(x.rec.waited))
+	}
+	if s.trace != nil || x.req.OnInformational != nil || s.gate != nil {
+		s.tell = newTeller(s)
+		hr = hr.WithContext(httptrace.WithClientTrace(ctx, s.tell.hooks()))
+	}
+	return hr, nil
+}
+
+// openBody opens the body of the request, if it has one.
+func (s *stream) openBody(hr *http.Request, p *plan) error {
+	req := s.x.req
+	var rc io.ReadCloser
+	once, waits := req.Body.(*onceBody)
+	switch {
+	case p.size == 0:
+		return nil
+	case p.data != nil:
+		rc = io.NopCloser(bytes.NewReader(p.data))
+	case req.Body == nil: // trailers alone
+		rc = http.NoBody
+	case waits && p.expect && !once.used.Load():
+		rc = once.late()
+	default:
+		var err error
+		if rc, err = req.Body.Open(); err != nil {
+			return err
+		}
+	}
+	if p.expect {
+		s.gate = newGate(rc, req.ExpectTimeout, s)
+		rc = s.gate
+	}
+	s.body = newSource(rc, p.size, &s.watch, func() error {
+		s.written.Store(int64(sock.Now()))
+		if len(req.Trailers) == 0 {
+			return nil
+		}
+		values, err := checkTrailers(req)
+		for name, v := range values {
+			hr.Trailer[name] = v
+		}
+		return err
+	})
+	hr.Body = s.body
+	return nil
+}
+
+// interrupt ends the try because of a limit.
+func (s *stream) interrupt(why error) { s.cancel(why) }
+
+// stopBodies ends what net/http does not end with the context: it waits for the body of a
+// request that waits, and lets the response wait for that.
+func (s *stream) stopBodies() {
+	s.body.Close()
+	if in := s.in.Load(); in != nil {
+		in.Body.Close()
+	}
+}
+
+// roundTrip sends the request. What is to be told before the head comes is told here.
+func (s *stream) roundTrip(hr *http.Request) (*http.Response, error) {
+	if s.tell == nil {
+		return s.conn.RoundTrip(hr)
+	}
+	return s.tell.roundTrip(hr)
+}
+
+// respond makes the response.
+func (s *stream) respond() {
+	x, in := s.x, s.in.Load()
+	x.rec.answered = sock.Now()
+	x.rec.written = time.Duration(s.written.Load())
+	r := &x.resp
+	r.StatusCode, r.Status, r.Proto = in.StatusCode, in.Status, "HTTP/2.0"
+	r.Header, r.ContentLength = in.Header, in.ContentLength
+	r.Request, r.rec, r.TLS = x.req, &x.rec, x.conn().state
+	if s.gate != nil {
+		s.gate.answered(in.StatusCode)
+	}
+	x.giveUp() // its buffers
+	empty := h2.Bodiless(in)
+	switch {
+	case x.req.Method == http.MethodHead, in.StatusCode == http.StatusNoContent, in.StatusCode == http.StatusNotModified:
+		empty = true
+	}
+	if empty {
+		r.Body = http.NoBody
+		r.Trailer = trailersOf(in)
+		x.rec.ended = x.rec.answered
+		s.err = io.EOF
+		s.finish()
+		s.release(0)
+		return
+	}
+	r.Body = s
+	if !x.rec.call.full || !x.rec.call.direct {
+		s.watchLeak()
+	}
+}
+
+// watchLeak notices a response that is dropped without having been closed.
+func (s *stream) watchLeak() {
+	p, e, conn, cancel, url := s.x.pool, s.entry, s.conn, s.cancel, urls.Redacted(s.x.req.URL)
+	cleanup := runtime.AddCleanup(s, func(struct{}) {
+		p.leaks.add(url)
+		cancel(context.Canceled)
+		conn.Done()
+		p.conns.Release(e)
+	}, struct{}{})
+	s.cleanup = &cleanup
+}
+
+// finish ends everything that goes on for the try, except for its loan. It is called with
+// mu held, or before anybody else can know of s.
+func (s *stream) finish() {
+	if s.over {
+		return
+	}
+	s.over = true
+	s.watch.stop()
+	if s.unheed != nil {
+		s.unheed()
+	}
+	in := s.in.Load()
+	complete := s.err == io.EOF && (s.body == nil || s.body.finished())
+	if !complete {
+		s.cancel(context.Canceled)
+	}
+	switch {
+	case in == nil:
+	case complete:
+		in.Body.Close() // waits a moment until the connection has forgotten the stream
+	default:
+		closeSoon(in.Body)
+	}
+	s.cancel(context.Canceled)
+	s.body.Close()
+	s.conn.Done()
+}
+
+// closeSoon closes a body that was not read to its end. What tells the server so may have
+// to wait for what others write.
+func closeSoon(body io.Closer) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		body.Close()
+	}()
+	late := time.NewTimer(drainWait)
+	defer late.Stop()
+	select {
+	case <-done:
+	case <-late.C:
+	}
+}
+
+// release ends the loan, for reason 0 to use the connection again if nothing speaks
+// against it.
+func (s *stream) release(reason connpool.Reason) {
+	if s.given {
+		return
+	}
+	s.given = true
+	if s.cleanup != nil {
+		s.cleanup.Stop()
+	}
+	conns := s.x.pool.conns
+	switch late := s.watch.passed(); {
+	case late != nil && s.conn.Heard() == s.since:
+		// Nothing was heard of the server since: others had better not wait for it too.
+		conns.Discard(s.entry, connpool.ReasonError)
+	case s.x.closes:
+		conns.Discard(s.entry, connpool.ReasonNotReusable)
+	case reason != 0 && !s.conn.Usable():
+		conns.Discard(s.entry, reason)
+	default:
+		conns.Release(s.entry)
+	}
+}
+
+// abandon ends the exchange of a call that will not return.
+func (s *stream) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = errBodyClosed
+	}
+	s.finish()
+	s.release(connpool.ReasonError)
+	s.x.ended = true
+}
+
+// Read reads the body.
+func (s *stream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil || len(p) == 0 {
+		return 0, s.lastError()
+	}
+	s.watch.begin(PhaseRead)
+	n, err := s.in.Load().Body.Read(p)
+	s.watch.begin("")
+	if err == nil {
+		return n, nil
+	}
+	reason := connpool.Reason(0)
+	switch {
+	case s.closing.Load():
+		s.err = errBodyClosed
+	case err == io.EOF && s.watch.passed() == nil:
+		s.err = s.ended()
+	default:
+		f := s.failure(PhaseRead, err)
+		s.err, reason = f.err, f.reason
+	}
+	s.finish()
+	s.release(reason)
+	return n, s.lastError()
+}
+
+// ended is what a body's end gives.
+func (s *stream) ended() error {
+	x := s.x
+	trailer := trailersOf(s.in.Load())
+	if err := checkLines(trailer); err != nil {
+		return x.fail(PhaseRead, Answering, err)
+	}
+	for _, name := range ofConnection {
+		delete(trailer, name)
+	}
+	x.resp.Trailer = trailer
+	x.rec.ended = sock.Now()
+	return io.EOF
+}
+
+func (s *stream) lastError() error {
+	if s.err == errBodyClosed {
+		return s.x.resp.closedError()
+	}
+	return s.err
+}
+
+// Close ends the exchange: see [Response.Close]. It may be called during a Read, which it
+// ends. The connection is used again, whatever was left of the body.
+func (s *stream) Close() error {
+	if s.closing.Swap(true) {
+		return nil
+	}
+	if !s.mu.TryLock() {
+		s.cancel(context.Canceled) // ends the Read
+		s.mu.Lock()
+	}
+	defer s.mu.Unlock()
+	if s.err == nil && s.rest() {
+		s.err = s.ended()
+	}
+	s.finish()
+	s.release(0)
+	if s.err == nil || s.err == io.EOF {
+		s.err = errBodyClosed
+	}
+	return nil
+}
+
+// rest reads what little is left of a body, so that the server is not told to stop what
+// it has sent already.
+func (s *stream) rest() bool {
+	late := time.AfterFunc(drainWait, func() { s.cancel(context.Canceled) })
+	defer late.Stop()
+	n, err := io.CopyN(io.Discard, s.in.Load().Body, maxDrain+1)
+	return n <= maxDrain && err == io.EOF
+}
