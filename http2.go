@@ -98,6 +98,19 @@ var alpn = [protoVariants][]string{
 	protoHTTP1: {"http/1.1"}, protoALPN: {"h2", "http/1.1"}, protoHTTP2: {"h2"}, protoPrior: {"http/1.1"}, protoRefused: {"http/1.1"},
 }
 
+// spoken is what Explain says of the protocol, where it is not the usual one.
+func spoken(req *Request, proto wireProtocol) string {
+	switch {
+	case proto == protoRefused:
+		return " by HTTP/2, which cannot be"
+	case proto == protoHTTP2, proto == protoPrior:
+		return " by HTTP/2"
+	case proto == protoHTTP1 && req.URL.Scheme == "https":
+		return " by HTTP/1.1"
+	}
+	return ""
+}
+
 // protocolOf says what a request's connection speaks.
 func protocolOf(req *Request, via route) wireProtocol {
 	mode := HTTP2Auto

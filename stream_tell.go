@@ -22,6 +22,7 @@ type teller struct {
 	events chan func() error
 	seen   int // 1xx answers
 
+	header sync.Mutex // held while the header is told, so that nothing overtakes it
 	mu     sync.Mutex
 	fields []headerField // sent, and not told yet
 	sent   bool          // the same of the whole header
@@ -70,6 +71,8 @@ func (t *teller) tellHeader() {
 	if t.trace == nil {
 		return
 	}
+	t.header.Lock()
+	defer t.header.Unlock()
 	t.mu.Lock()
 	fields, sent := t.fields, t.sent
 	t.fields, t.sent = nil, false
@@ -100,6 +103,7 @@ func (t *teller) tellWritten(err error) {
 func (t *teller) firstByte() error {
 	x := t.s.x
 	x.began = true
+	t.tellHeader()
 	if t.trace != nil && t.trace.GotFirstResponseByte != nil {
 		x.rec.first = sock.Now()
 		t.trace.GotFirstResponseByte()

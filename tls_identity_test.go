@@ -41,8 +41,8 @@ func TestS022_EveryTLSOptionIsPartOfTheIdentity(t *testing.T) {
 		configs := newTLSConfigs()
 		seen := map[*tls.Config]bool{}
 		for _, said := range list {
-			first := configs.of(nil, &said)
-			require.Same(t, first, configs.of(nil, &said), name)
+			first := configs.of(nil, &said, protoALPN)
+			require.Same(t, first, configs.of(nil, &said, protoALPN), name)
 			require.False(t, seen[first], name)
 			seen[first] = true
 		}
@@ -60,8 +60,8 @@ func TestS031_CachesOfSessionsAreNotShared(t *testing.T) {
 	base := &tls.Config{ClientSessionCache: tls.NewLRUClientSessionCache(1)}
 	seen := map[tls.ClientSessionCache]bool{}
 	for _, cfg := range []*tls.Config{
-		configs.of(nil, nil), others.of(nil, nil), configs.of(nil, &security{verify: no}), configs.of(&tls.Config{}, nil),
-		configs.of(&tls.Config{}, nil), configs.of(base, nil), configs.of(base, &security{verify: no}), others.of(base, nil),
+		configs.of(nil, nil, protoALPN), others.of(nil, nil, protoALPN), configs.of(nil, &security{verify: no}, protoALPN), configs.of(&tls.Config{}, nil, protoALPN),
+		configs.of(&tls.Config{}, nil, protoALPN), configs.of(base, nil, protoALPN), configs.of(base, &security{verify: no}, protoALPN), others.of(base, nil, protoALPN),
 	} {
 		require.NotNil(t, cfg.ClientSessionCache)
 		require.False(t, seen[cfg.ClientSessionCache])

@@ -129,9 +129,10 @@ func (c *Conn) Heard() int64 { return c.heard.Load() }
 // asked for than the peer allows it waits for its turn. Done has to be called for each
 // call, whatever came of it: once the body of the response is closed.
 func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
-	c.active.Add(1)
 	cc := c.cc.Load()
-	if cc.Reserve() != nil && !c.Usable() {
+	err := cc.Reserve()
+	c.active.Add(1) // only now: a stream must not count as room for another
+	if err != nil && !c.Usable() {
 		return nil, errUnusable
 	}
 	return cc.RoundTrip(req)
