@@ -28,6 +28,7 @@ type peer struct {
 	conn *wiretest.Conn
 	enc  *hpack.Encoder
 	buf  bytes.Buffer
+	late bool // its settings, which come before all else, are still to come
 }
 
 // servePeer starts a server with prior knowledge. The preface has been read and settings
@@ -39,7 +40,7 @@ func servePeer(t *testing.T, settings []http2.Setting, script func(*peer)) *wire
 		if _, err := io.ReadFull(c.Reader, preface); err != nil {
 			return
 		}
-		p := &peer{Framer: http2.NewFramer(c, c.Reader), conn: c}
+		p := &peer{Framer: http2.NewFramer(c, c.Reader), conn: c, late: settings == nil}
 		p.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
 		p.AllowIllegalWrites = true
 		p.enc = hpack.NewEncoder(&p.buf)
@@ -61,7 +62,7 @@ func (p *peer) request() (stream uint32, path string) {
 		case *http2.MetaHeadersFrame:
 			return f.StreamID, f.PseudoValue("path")
 		case *http2.SettingsFrame:
-			if !f.IsAck() {
+			if !f.IsAck() && !p.late {
 				p.WriteSettingsAck()
 			}
 		case *http2.PingFrame:
@@ -297,6 +298,8 @@ func TestHTTP2_TheLimitOfStreamsIsTheServers(t *testing.T) {
 		seen <- first
 		// The settings come late: nobody else has sent anything until then.
 		p.WriteSettings(http2.Setting{ID: http2.SettingMaxConcurrentStreams, Val: 2})
+		p.WriteSettingsAck()
+		p.late = false
 		second, _ := p.request()
 		seen <- second
 		<-grow

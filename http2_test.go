@@ -413,7 +413,7 @@ func TestHTTP2_InterimAnswersAndHooks(t *testing.T) {
 		require.Equal(t, parley.Answering, sentOf(t, err))
 
 		var seen []int
-		resp, err = c.Get(t.Context(), "", parley.WithInformational(func(status int, h http.Header) { seen = append(seen, status) }))
+		_, err = c.Get(t.Context(), "", parley.WithInformational(func(status int, h http.Header) { seen = append(seen, status) }))
 		require.NoError(t, err)
 		require.Equal(t, []int{103}, seen)
 		_, err = c.Get(t.Context(), "many", parley.WithInformational(func(int, http.Header) {}))

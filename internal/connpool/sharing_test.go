@@ -85,7 +85,7 @@ func TestRequestsToAnUnknownOriginWaitAMomentForTheFirstDial(t *testing.T) {
 			}
 			time.Sleep(sharePatience - 1)
 			require.Len(t, r.pending(), 1)
-			time.Sleep(1)
+			time.Sleep(time.Nanosecond)
 			require.Len(t, r.pending(), 3)
 			r.start(4, "a", Want{})
 			require.Len(t, r.pending(), 4, "who comes later does not wait again")
