@@ -83,6 +83,9 @@
 // [WithHopRequestHook] and [WithHopResponseHook] at each hop of it; all may change what
 // they see. [Client.Explain] tells beforehand what would be sent, and why.
 //
+// [Client.Warm] opens connections ahead of need, [Client.CloseIdle] closes those that
+// nobody uses, and [Client.Open] gives one as a [Conn], for requests that belong on one.
+//
 // # Errors
 //
 // Every failed call returns an *[Error] that names the method, the URL without its

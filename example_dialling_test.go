@@ -87,3 +87,50 @@ func ExampleCachedResolver() {
 	fmt.Println(client)
 	// Output: <Client [0 active, 0 idle]>
 }
+
+func ExampleClient_Warm() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "fine") }))
+	defer server.Close()
+	client, err := parley.New(parley.WithBaseURL(server.URL))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	n, err := client.Warm(context.Background(), "", 4)
+	fmt.Println(n, err)
+	client.CloseIdle()
+	fmt.Println(client.Stats().Idle)
+	// Output:
+	// 4 <nil>
+	// 0
+}
+
+func ExamplePool_Open() {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "fine") }))
+	defer server.Close()
+	pool, err := parley.NewPool(parley.PoolConfig{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer pool.Close()
+	conn, err := pool.Open(context.Background(), server.URL)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conn.Close()
+	one, err := parley.New(parley.WithTransport(conn), parley.WithBaseURL(server.URL), parley.WithEnv(false))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer one.Close()
+	for range 2 { // on the one connection
+		fmt.Println(parley.As[string](one.Get(context.Background(), "status")))
+	}
+	// Output:
+	// fine <nil>
+	// fine <nil>
+}

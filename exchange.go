@@ -519,6 +519,9 @@ func (x *exchange) watch() {
 			up.abort()
 		}
 		e.Conn.sock.Interrupt(loan, sock.ErrInterrupted)
+		if held := e.Conn.held; held != nil {
+			held.over(errConnFailed)
+		}
 		p.conns.Discard(e, connpool.ReasonError)
 	}, struct{}{})
 	x.cleanup = &cleanup

@@ -146,6 +146,10 @@ func (x *exchange) end(reason connpool.Reason) (tell func()) {
 	e, b, trace := x.entry, x.buf, x.buf.trace
 	x.buf = nil
 	b.free()
+	if held := e.Conn.held; held != nil {
+		held.released(keep, reason)
+		return nil
+	}
 	switch {
 	case keep:
 		if hint > 0 {

@@ -136,6 +136,9 @@ func (x *exchange) upgrade() {
 	err := c.sock.Release()
 	x.buf = nil
 	b.free()
+	if c.held != nil {
+		c.held.over(errConnHanded)
+	}
 	x.pool.conns.Hijack(x.entry)
 	x.resp.Body = u
 	if err != nil || !clean {

@@ -15,20 +15,28 @@ type dial[K comparable, C Conn] struct {
 	pos       node[dial[K, C]]
 	waiter    *waiter[K, C] // guarded by origin.mu, as is the next
 	exclusive bool          // of a Replace: its connection goes to its waiter
+	warming   *warming      // of a Warm: wants to know what came of it
 }
 
 // dialLocked starts a dial for w in a slot that has been taken for it.
 func (o *origin[K, C]) dialLocked(w *waiter[K, C], now instant) *dial[K, C] {
 	d := &dial[K, C]{origin: o, ctx: w.ctx, exclusive: w.replacer}
-	d.pos.value = d
 	if w.want.Connect > 0 {
 		d.deadline = now.after(w.want.Connect)
 	}
+	d.startLocked(now)
+	o.bindToLocked(w, d, now)
+	return d
+}
+
+// startLocked starts the dial, and gives its place in a list.
+func (d *dial[K, C]) startLocked(now instant) *node[dial[K, C]] {
+	o := d.origin
+	d.pos.value = d
 	o.dialBegunLocked(now)
 	o.counters.Dials++
-	o.bindToLocked(w, d, now)
 	go o.pool.run(d)
-	return d
+	return &d.pos
 }
 
 // orphanFor finds a dial in flight for w that ends within the time that w allows a dial.
@@ -102,6 +110,9 @@ func (p *Pool[K, C]) settle(d *dial[K, C], c C, err error) {
 	o.mu.Unlock()
 	if wk.any() {
 		p.finish(&wk)
+	}
+	if d.warming != nil {
+		d.warming.ended(err)
 	}
 }
 

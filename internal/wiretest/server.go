@@ -74,6 +74,14 @@ func start(t testing.TB, cfg *tls.Config, script func(*Conn)) *Server {
 	return startAt(t, l, cfg, script)
 }
 
+// ServeAt is Serve at a TCP address of the caller's choice, on another host of loopback.
+func ServeAt(t testing.TB, address string, script func(*Conn)) *Server {
+	t.Helper()
+	l, err := net.Listen("tcp", address)
+	require.NoError(t, err)
+	return startAt(t, l, nil, script)
+}
+
 // ServeUnix is Serve at a Unix socket, which should be in a directory of the test's own.
 func ServeUnix(t testing.TB, path string, script func(*Conn)) *Server {
 	t.Helper()
