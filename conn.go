@@ -92,7 +92,7 @@ type conn struct {
 	state *tls.ConnectionState // of TLS with the server
 	facts *connFacts
 	h2    *http2Conn // nil: HTTP/1.1
-	held  *Conn // whose it is for as long as it lives; nil: the pool's
+	held  *Conn      // whose it is for as long as it lives; nil: the pool's
 	// cancel is sock.Cancel, made once. It is what the end of a context calls, so
 	// that nothing of a response is held by a context.
 	cancel func()

@@ -27,7 +27,8 @@ import (
 // that it was upgraded ([Response.Conn]), every request fails with ErrConnClosed.
 //
 // It is a [Transport], so that [Client.With] and [WithTransport] make a session of it. It
-// is safe for concurrent use and speaks HTTP/1.1: one request goes at a time, and the next
+// is safe for concurrent use. It speaks HTTP/1.1, also with servers that know HTTP/2 (a
+// request that demands HTTP/2 fails as above): one request goes at a time, and the next
 // waits, at most for [Timeouts].Pool, until the response before it was read to its end or
 // closed.
 type Conn struct {
@@ -92,8 +93,8 @@ func (c *Client) reach(url string, opts []RequestOption) (*Request, *Pool, error
 	return nil, nil, buildError("", req.URL, err)
 }
 
-// opening is what is known before a connection is made for a request.
-func (p *Pool) opening(ctx context.Context, req *Request, op string) (connKey, Timeouts, error) {
+// opening is what is known before a connection is made for a request; keyOf gives its key.
+func (p *Pool) opening(ctx context.Context, req *Request, op string, keyOf func(*Request, route) (connKey, error)) (connKey, Timeouts, error) {
 	limit := req.Timeouts.over(defaultTimeouts)
 	if ctx == nil {
 		return connKey{}, limit, openError(op, req.URL, PhaseRequest, errNoContext)
@@ -103,10 +104,14 @@ func (p *Pool) opening(ctx context.Context, req *Request, op string) (connKey, T
 	if err == nil {
 		via, err = p.routeOf(ctx, req)
 	}
+	var key connKey
+	if err == nil {
+		key, err = keyOf(req, via)
+	}
 	if err != nil {
 		return connKey{}, limit, openError(op, req.URL, PhaseRequest, err)
 	}
-	return p.keyOf(req, via), limit, nil
+	return key, limit, nil
 }
 
 func openError(op string, u *url.URL, phase Phase, err error) *Error {
@@ -125,7 +130,7 @@ func (p *Pool) failOpening(ctx context.Context, op string, req *Request, key con
 }
 
 func (p *Pool) open(ctx context.Context, req *Request) (*Conn, error) {
-	key, limit, err := p.opening(ctx, req, "open")
+	key, limit, err := p.opening(ctx, req, "open", p.heldKey)
 	if err != nil {
 		return nil, err
 	}
@@ -157,8 +162,8 @@ func (c *Conn) Send(ctx context.Context, req *Request) (*Response, error) {
 	if err == nil {
 		via, err = c.pool.routeOf(ctx, req)
 	}
-	if err == nil && c.pool.keyOf(req, via) != c.key {
-		err = cannotHonour("what it asks for", "the connection to "+c.key.origin(), "another origin, proxy, TLS or way of dialling needs a Conn of its own")
+	if err == nil {
+		err = c.checkKey(req, via)
 	}
 	if err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)
@@ -177,6 +182,25 @@ func (c *Conn) Send(ctx context.Context, req *Request) (*Response, error) {
 	resp, err := c.carry(x, &plan)
 	returned = true
 	return resp, err
+}
+
+// checkKey refuses a request that the connection was not made for.
+func (c *Conn) checkKey(req *Request, via route) error {
+	key, err := c.pool.heldKey(req, via)
+	if err == nil && key != c.key {
+		err = cannotHonour("what it asks for", "the connection to "+c.key.origin(), "another origin, proxy, TLS or way of dialling needs a Conn of its own")
+	}
+	return err
+}
+
+// heldKey gives the key of a Conn, whose connection nobody shares.
+func (p *Pool) heldKey(req *Request, via route) (connKey, error) {
+	key := p.keyOf(req, via)
+	switch key.proto {
+	case protoHTTP1, protoALPN:
+		return p.downgrade(key, req), nil
+	}
+	return key, cannotHonour("HTTP/2 alone", "a Conn", "it speaks HTTP/1.1")
 }
 
 // carry sends the request of x when its turn has come.

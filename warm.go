@@ -14,7 +14,8 @@ import (
 //
 // The limits of the pool hold: where they leave no slots that are free, and that nobody
 // waits for, there are fewer, which is no error. What is idle beyond [PoolLimits].Soft
-// stays for SurplusIdle only. The error is that of the first connection that could not be
+// stays for SurplusIdle only. A connection that speaks HTTP/2 serves many requests, so that
+// one is mostly enough. The error is that of the first connection that could not be
 // made, in the form of those of [Pool.Send], or the end of ctx, after which those under way
 // are still finished and kept. A session without a pool fails, matching
 // [errors.ErrUnsupported].
@@ -27,7 +28,7 @@ func (c *Client) Warm(ctx context.Context, url string, n int, opts ...RequestOpt
 }
 
 func (p *Pool) warm(ctx context.Context, req *Request, n int) (int, error) {
-	key, limit, err := p.opening(ctx, req, "warm")
+	key, limit, err := p.opening(ctx, req, "warm", p.usualKey)
 	if err != nil {
 		return 0, err
 	}
@@ -37,6 +38,12 @@ func (p *Pool) warm(ctx context.Context, req *Request, n int) (int, error) {
 		return got, p.failOpening(ctx, "warm", req, key, limit, connpool.Got{Dialing: sock.Now() - began}, err)
 	}
 	return got, nil
+}
+
+// usualKey gives the key under which a request looks for connections.
+func (p *Pool) usualKey(req *Request, via route) (connKey, error) {
+	key := p.keyOf(req, via)
+	return key, checkProtocol(req, key.proto)
 }
 
 // CloseIdle closes the connections of the session's pool that are idle now, also those of
