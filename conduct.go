@@ -50,12 +50,13 @@ type conduct struct {
 
 	hooks      hooks
 	middleware []Middleware // of the request alone
+	codings    codings      // beside parley's own
 }
 
 // said reports whether anything differs from the default.
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
-		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil || !c.hooks.empty() || len(c.middleware) > 0
+		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil || !c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
 }
 
 // plain reports whether nothing of the user's runs between the call and the transport.
@@ -105,6 +106,9 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	out.proxyHeader = c.proxyHeader.over(earlier.proxyHeader)
 	out.hooks = c.hooks.after(earlier.hooks)
 	out.middleware = joined(earlier.middleware, c.middleware)
+	if c.codings != nil {
+		out.codings = c.codings
+	}
 	return &out
 }
 
