@@ -150,12 +150,16 @@ func (p *Pool) open(ctx context.Context, req *Request) (*Conn, error) {
 // Send sends a request on the connection and returns the response with its body unread.
 // What [Pool.Send] says of traces holds here too. Nothing is ever sent twice.
 func (c *Conn) Send(ctx context.Context, req *Request) (*Response, error) {
-	switch {
-	case req == nil:
-		return nil, buildError("", nil, errNoURL)
-	case ctx == nil:
-		return nil, buildError(req.Method, req.URL, errNoContext)
+	if err := checkSend(ctx, req); err != nil {
+		return nil, err
 	}
+	if limitsItself(req) {
+		return sendWithin(ctx, req, c.send)
+	}
+	return c.send(ctx, req)
+}
+
+func (c *Conn) send(ctx context.Context, req *Request) (*Response, error) {
 	x := c.pool.newExchange(ctx, req, req.call)
 	err := checkRequest(req)
 	var via route

@@ -87,7 +87,7 @@ func (d *digestAuth) Send(ctx context.Context, req *Request, next Transport) (*R
 			if sends > 1 {
 				d.state.keep(space)
 			}
-			return d.checkProof(resp, space, m)
+			return d.checkProof(resp, "Authentication-Info", space, m)
 		}
 		c := digest.Choose(challenge.Parse(resp.Header["Www-Authenticate"]))
 		if c == nil || !answersAgain(c, sends, known, space, m) {
@@ -193,22 +193,18 @@ func (d *digestAuth) learn(u *url.URL, c *digest.Challenge, before *digestSpace)
 	return space, nil
 }
 
-// checkProof looks at Authentication-Info: the server's proof, and the next nonce.
-func (d *digestAuth) checkProof(resp *Response, space *digestSpace, m *digest.Message) (*Response, error) {
-	lines := resp.Header["Authentication-Info"]
-	if space == nil || len(lines) == 0 {
-		return resp, nil
-	}
-	info, ok := challenge.ParseInfo(lines)
+// checkProof looks at the field Authentication-Info, or a proxy's of that kind (RFC 7615,
+// sections 3 and 4): the server's proof, and the next nonce.
+func (d *digestAuth) checkProof(resp *Response, field string, space *digestSpace, m *digest.Message) (*Response, error) {
+	p, ok := readProof(resp.Header[field], space, m)
 	if !ok {
 		return resp, nil // no proof; none is demanded
 	}
-	p := space.key.ReadProof(&info, m)
 	check := func(h hash.Hash) error {
 		if space.key.Check(&p, m, digest.BodyHash(h)) {
 			return nil
 		}
-		return resp.fail("auth", PhaseAuth, because(ErrAuth, errors.New("the server's proof that it knows the password is wrong (Authentication-Info: rspauth)")))
+		return resp.fail("auth", PhaseAuth, wrongProof(field))
 	}
 	switch {
 	case !p.Given(), p.Integrity && resp.Uncompressed:
@@ -224,6 +220,26 @@ func (d *digestAuth) checkProof(resp *Response, space *digestSpace, m *digest.Me
 		d.state.renew(space, p.NextNonce)
 	}
 	return resp, nil
+}
+
+// readProof reads the lines of Authentication-Info. ok is false where they say nothing.
+func readProof(lines []string, space *digestSpace, m *digest.Message) (p digest.Proof, ok bool) {
+	if space == nil || len(lines) == 0 {
+		return p, false
+	}
+	info, ok := challenge.ParseInfo(lines)
+	if !ok {
+		return p, false
+	}
+	return space.key.ReadProof(&info, m), true
+}
+
+func wrongProof(field string) error {
+	err := because(ErrAuth, errors.New("the proof that the other side knows the password is wrong ("+field+": rspauth)"))
+	if field == proxyInfo {
+		return because(ErrProxy, err)
+	}
+	return err
 }
 
 // provenBody checks a proof that covers the body, at its end.

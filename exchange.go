@@ -120,12 +120,16 @@ type exchange struct {
 // call. A panic on the former passes to the caller, on the latter it ends the
 // program.
 func (p *Pool) Send(ctx context.Context, req *Request) (*Response, error) {
-	switch {
-	case req == nil:
-		return nil, buildError("", nil, errNoURL)
-	case ctx == nil:
-		return nil, buildError(req.Method, req.URL, errNoContext)
+	if err := checkSend(ctx, req); err != nil {
+		return nil, err
 	}
+	if limitsItself(req) {
+		return sendWithin(ctx, req, p.send)
+	}
+	return p.send(ctx, req)
+}
+
+func (p *Pool) send(ctx context.Context, req *Request) (*Response, error) {
 	x := p.newExchange(ctx, req, req.call)
 	if err := checkRequest(req); err != nil {
 		return nil, x.fail(PhaseRequest, NotSent, err)

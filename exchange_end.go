@@ -13,6 +13,9 @@ const (
 	// its connection, and drainWait for how long.
 	maxDrain  = 2 << 10
 	drainWait = 50 * time.Millisecond
+	// maxRefusal is the same for a refusal that is answered at once: proxies explain
+	// themselves at length, and another connection costs more.
+	maxRefusal = 64 << 10
 )
 
 // Read reads the body.
@@ -67,6 +70,12 @@ func (x *exchange) lastError() error {
 // Close ends the exchange: see [Response.Close]. It may be called during a Read,
 // which it ends.
 func (x *exchange) Close() error {
+	x.discard(maxDrain)
+	return nil
+}
+
+// discard is Close that reads no more than limit bytes.
+func (x *exchange) discard(limit int) {
 	first := !x.closing.Swap(true)
 	if !x.mu.TryLock() {
 		if first {
@@ -74,16 +83,15 @@ func (x *exchange) Close() error {
 		}
 		x.mu.Lock()
 	}
-	tell := x.closeLocked()
+	tell := x.closeLocked(limit)
 	x.mu.Unlock()
 	if tell != nil {
 		tell()
 	}
-	return nil
 }
 
 // closeLocked closes, and gives what [exchange.end] does.
-func (x *exchange) closeLocked() (tell func()) {
+func (x *exchange) closeLocked(limit int) (tell func()) {
 	if x.ended {
 		if x.err == io.EOF {
 			x.err = errBodyClosed
@@ -92,7 +100,7 @@ func (x *exchange) closeLocked() (tell func()) {
 	}
 	reason := connpool.ReasonNotReusable
 	x.conn().sock.ReadBy(sock.Now() + drainWait)
-	if done, err := x.buf.body.Drain(maxDrain); err == nil && done {
+	if done, err := x.buf.body.Drain(limit); err == nil && done {
 		reason = 0
 	}
 	x.err = errBodyClosed

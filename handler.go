@@ -115,11 +115,8 @@ func (t *handlerTransport) Format(s fmt.State, verb rune) { printSafe(s, verb, t
 
 // Send runs the handler.
 func (t *handlerTransport) Send(ctx context.Context, req *Request) (*Response, error) {
-	switch {
-	case req == nil:
-		return nil, buildError("", nil, errNoURL)
-	case ctx == nil:
-		return nil, buildError(req.Method, req.URL, errNoContext)
+	if err := checkSend(ctx, req); err != nil {
+		return nil, err
 	}
 	x := &handling{handover: newHandover(ctx, req), passes: t.cfg.PassPanics}
 	err := checkRequest(req)

@@ -139,6 +139,35 @@ func (r *proxyRounds) taken() {
 	}
 }
 
+// proxyInfo is what a proxy says of credentials that were right: a proof of its own, and the
+// nonce that it wants next (RFC 7615, section 4; RFC 7616, section 3.5).
+const proxyInfo = "Proxy-Authentication-Info"
+
+// informed reads what comes with the answer to a CONNECT that was taken.
+func (r *proxyRounds) informed(header http.Header) error {
+	if r == nil {
+		return nil
+	}
+	p, ok := readProof(header[proxyInfo], r.space, r.m)
+	switch {
+	case !ok:
+		return nil
+	case p.Given() && !r.space.key.Check(&p, r.m, digest.BodyHash(r.space.key.NewHash())):
+		return wrongProof(proxyInfo)
+	case p.NextNonce != "":
+		r.login.digest.state.renew(r.space, p.NextNonce)
+	}
+	return nil
+}
+
+// proven is informed for the response to a request that the proxy forwarded.
+func (r *proxyRounds) proven(resp *Response) (*Response, error) {
+	if r == nil {
+		return resp, nil
+	}
+	return r.login.digest.checkProof(resp, proxyInfo, r.space, r.m)
+}
+
 // keep lets all requests use what the last challenge asks for.
 func (r *proxyRounds) keep() { r.login.digest.state.keep(r.space) }
 
@@ -157,7 +186,7 @@ func (x *exchange) sendThrough(via route, h hop) (*Response, error) {
 		}
 		if resp.StatusCode != http.StatusProxyAuthRequired {
 			rounds.taken()
-			return resp, nil
+			return rounds.proven(resp)
 		}
 		again, err := rounds.again(resp.Header)
 		if err == nil && !again {
@@ -168,7 +197,7 @@ func (x *exchange) sendThrough(via route, h hop) (*Response, error) {
 			err = because(ErrBodyNotRewindable, errors.New("the proxy asks for credentials first; give a *bytes.Reader, a file "+
 				"or a Body of your own, or send another request before it"))
 		}
-		resp.Close() // drains a little, so that the connection can be used again
+		x.discard(maxRefusal)
 		if err != nil {
 			return nil, resp.fail("send", PhaseAuth, because(ErrProxy, err))
 		}

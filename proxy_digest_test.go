@@ -185,3 +185,49 @@ func TestS114_DigestOfAProxyIsItsAlone(t *testing.T) {
 	require.Equal(t, 1, strings.Count(asking.Text(), "GET "))
 	require.NotContains(t, asking.Text(), "Proxy-")
 }
+
+// A proxy that explains itself at length keeps its connection for the answer.
+func TestProxyDigest_aLongRefusalCostsNoConnection(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := digestProxy(t, w, "")
+	p.Page = strings.Repeat("why ", 4<<10)
+	client := newSession(t, parley.WithProxy(withLogin(p.Server, "http", "user:SECRET")), parley.WithProxyDigest(true))
+	for range 2 {
+		resp, err := client.Post(t.Context(), "http://a.test/", parley.WithText("body"))
+		require.NoError(t, err)
+		require.Equal(t, 200, resp.StatusCode)
+	}
+	require.Equal(t, "- Digest Digest", schemesOf(p))
+	require.Equal(t, 1, p.Accepted())
+}
+
+func TestProxyDigest_nextnonceAndProof(t *testing.T) {
+	t.Parallel()
+	for _, scheme := range []string{"http", "https"} {
+		for _, prove := range []string{"", "right", "wrong"} {
+			t.Run(scheme+" "+prove, func(t *testing.T) {
+				t.Parallel()
+				w := newWorld(t)
+				p := digestProxy(t, w, "")
+				p.Digest.Next, p.Digest.Prove = []string{"second", "third"}, prove
+				client := newSession(t, parley.WithProxy(withLogin(p.Server, "http", "user:SECRET")), parley.WithProxyDigest(true), parley.WithTLSConfig(w.ca.Trusted()))
+				for range 3 {
+					resp, err := client.Get(t.Context(), scheme+"://a.test/", afterwards)
+					if prove == "wrong" {
+						require.ErrorIs(t, err, parley.ErrAuth)
+						require.ErrorIs(t, err, parley.ErrProxy)
+						require.ErrorContains(t, err, "Proxy-Authentication-Info")
+						return
+					}
+					require.NoError(t, err)
+					require.Equal(t, 200, resp.StatusCode)
+				}
+				require.Equal(t, "- Digest Digest Digest", schemesOf(p), "no request is refused for its nonce")
+				for _, nonce := range []string{"first", "second", "third"} {
+					require.Equal(t, 1, strings.Count(p.Text(), `nonce="`+nonce+`"`))
+				}
+			})
+		}
+	}
+}

@@ -56,11 +56,8 @@ func (t *roundTripperTransport) Format(s fmt.State, verb rune) { printSafe(s, ve
 
 // Send makes an http.Request, and a response of the http.Response.
 func (t *roundTripperTransport) Send(ctx context.Context, req *Request) (*Response, error) {
-	switch {
-	case req == nil:
-		return nil, buildError("", nil, errNoURL)
-	case ctx == nil:
-		return nil, buildError(req.Method, req.URL, errNoContext)
+	if err := checkSend(ctx, req); err != nil {
+		return nil, err
 	}
 	f := &roundTrip{handover: newHandover(ctx, req), rt: t.rt}
 	err := checkRequest(req)

@@ -313,17 +313,19 @@ func TestS116_OnlyA2xxMakesATunnel(t *testing.T) {
 		answer string
 		kind   error
 		status int
+		body   string
 	}{
-		"403":                             {"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno", parley.ErrProxy, 403},
-		"a redirect is not followed":      {"HTTP/1.1 302 Found\r\nLocation: http://evil.test/\r\n\r\n", parley.ErrProxy, 302},
-		"407":                             {refusal + refusal, parley.ErrProxy, 407},
-		"101":                             {"HTTP/1.1 101 Switching Protocols\r\n\r\n", parley.ErrProxy, 101},
-		"garbage":                         {"hello world\r\n\r\n", parley.ErrRemoteProtocol, 0},
-		"another version":                 {"HTTP/2.0 200 OK\r\n\r\n", parley.ErrRemoteProtocol, 0},
-		"the end":                         {"", parley.ErrPeerClosed, 0},
-		"the end within the head":         {"HTTP/1.1 200 OK\r\nX-", parley.ErrPeerClosed, 0},
-		"a body behind the head":          {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nEVIL!", parley.ErrRemoteProtocol, 0},
-		"an answer that nobody asked for": {"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", parley.ErrRemoteProtocol, 0},
+		"403":                             {"HTTP/1.1 403 Forbidden\r\nContent-Length: 4\r\n\r\nPAGE", parley.ErrProxy, 403, "PAGE"},
+		"a redirect is not followed":      {"HTTP/1.1 302 Found\r\nLocation: http://evil.test/\r\n\r\n", parley.ErrProxy, 302, ""},
+		"a body that never ends":          {"HTTP/1.1 403 Forbidden\r\n\r\n" + strings.Repeat("PAGE", 100<<10), parley.ErrProxy, 403, strings.Repeat("PAGE", 1<<10)},
+		"407":                             {refusal + refusal, parley.ErrProxy, 407, ""},
+		"101":                             {"HTTP/1.1 101 Switching Protocols\r\n\r\n", parley.ErrProxy, 101, ""},
+		"garbage":                         {"hello world\r\n\r\n", parley.ErrRemoteProtocol, 0, ""},
+		"another version":                 {"HTTP/2.0 200 OK\r\n\r\n", parley.ErrRemoteProtocol, 0, ""},
+		"the end":                         {"", parley.ErrPeerClosed, 0, ""},
+		"the end within the head":         {"HTTP/1.1 200 OK\r\nX-", parley.ErrPeerClosed, 0, ""},
+		"a body behind the head":          {"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nEVIL!", parley.ErrRemoteProtocol, 0, ""},
+		"an answer that nobody asked for": {"HTTP/1.1 200 OK\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", parley.ErrRemoteProtocol, 0, ""},
 	} {
 		t.Run(rule, func(t *testing.T) {
 			t.Parallel()
@@ -343,6 +345,8 @@ func TestS116_OnlyA2xxMakesATunnel(t *testing.T) {
 			require.Equal(t, c.status != 0, errors.As(err, &refused))
 			if refused != nil {
 				require.Equal(t, c.status, refused.StatusCode)
+				require.Equal(t, c.body, string(refused.Body))
+				require.NotContains(t, err.Error(), "PAGE", "what it says is not part of the text")
 			}
 			require.Equal(t, 1, strings.Count(proxy.Text(), "\r\n\r\n"))
 			require.True(t, strings.HasSuffix(proxy.Text(), "\r\n\r\n"), "nothing follows the CONNECT")

@@ -201,6 +201,19 @@ func TestS121_NoHopPassesTheProxy(t *testing.T) {
 	require.Equal(t, "/there", textOf(t, client, "http://a.test/"))
 	require.Equal(t, []string{"GET http://a.test/", "GET http://b.test/there"}, p.Asked())
 	require.Equal(t, []string{p.Addr()}, names.Asked())
+	// Nor does a round of authentication.
+	c := wiretest.Serve(t, wiretest.Answer(func(_ *wiretest.Conn, r *wiretest.Request) string {
+		if r.Header.Get("Authorization") == "" {
+			return "HTTP/1.1 401 Unauthorized\r\nWww-Authenticate: Digest realm=\"c\", nonce=\"n\", qop=\"auth\"\r\nContent-Length: 0\r\n\r\n"
+		}
+		return wiretest.OK("in")
+	}))
+	p.Names.Lead("c.test:80", c.Addr())
+	auth, err := parley.DigestAuth("user", "password")
+	require.NoError(t, err)
+	require.Equal(t, "in", textOf(t, client, "http://c.test/", parley.WithAuth(auth)))
+	require.Equal(t, []string{"GET http://c.test/", "GET http://c.test/"}, p.Asked()[2:])
+	require.Equal(t, []string{p.Addr()}, names.Asked())
 }
 
 func TestS142_CredentialsAreOfTheRequestNotTheConnection(t *testing.T) {

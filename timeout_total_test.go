@@ -165,6 +165,47 @@ func TestTotal_LetsGoOfAStreamAtItsHead(t *testing.T) {
 	})
 }
 
+// Whoever sends without a session, by a pool or a connection of it, is bounded too.
+func TestTotal_holdsWithoutASession(t *testing.T) {
+	t.Parallel()
+	overLines(t, func(t testing.TB, l line) {
+		server := l.serve(t, func(c *wiretest.Conn) {
+			for {
+				r, err := c.ReadRequest()
+				switch {
+				case err != nil:
+					return
+				case r.URL.Path == "/silent":
+					c.Hold()
+				case !c.Say("HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n") || !c.Drip("slowness", short/3):
+					return
+				}
+			}
+		})
+		client := l.session(t, parley.Timeouts{Total: 2 * short})
+		one, err := client.Open(t.Context(), server.URL())
+		require.NoError(t, err)
+		defer one.Close()
+		for _, transport := range []parley.Transport{client.Pool(), one} {
+			req, err := client.NewRequest("GET", server.URL())
+			require.NoError(t, err)
+			resp, err := transport.Send(t.Context(), req)
+			require.NoError(t, err)
+			content, err := io.ReadAll(resp.Body)
+			require.NoError(t, err, "what comes after the head is bounded by Read")
+			require.Equal(t, "slowness", string(content))
+			require.NoError(t, resp.Close())
+
+			req, err = client.NewRequest("GET", server.URL()+"/silent")
+			require.NoError(t, err)
+			start := time.Now()
+			_, err = transport.Send(t.Context(), req)
+			requireLapse(t, err, start, lapse{parley.ErrTotalTimeout, parley.PhaseResponse, 2 * short, parley.MaybeSent})
+		}
+		require.Equal(t, 2, server.Accepted())
+	})
+}
+
 // The deadline of the caller's own context is a total timeout, and says whose it was.
 func TestTotal_DeadlineOfTheContext(t *testing.T) {
 	t.Parallel()

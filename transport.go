@@ -29,6 +29,17 @@ func (f TransportFunc) Send(ctx context.Context, req *Request) (*Response, error
 // made; what it returns is called for every request.
 type Middleware func(next Transport) Transport
 
+// checkSend refuses what no transport can send.
+func checkSend(ctx context.Context, req *Request) error {
+	switch {
+	case req == nil:
+		return buildError("", nil, errNoURL)
+	case ctx == nil:
+		return buildError(req.Method, req.URL, errNoContext)
+	}
+	return nil
+}
+
 // chain wraps t in m, the first of them outermost.
 func chain(t Transport, m []Middleware) Transport {
 	for i := len(m) - 1; i >= 0; i-- {

@@ -25,10 +25,11 @@ type ProxyError struct {
 	StatusCode int
 	Status     string // as the proxy wrote it, such as "407 Proxy Authentication Required"
 	Header     http.Header
+	Body       []byte // the beginning of its explanation, at most 4 KiB, as far as it came at once
 	advice     string
 }
 
-// Error names proxy, target and status, but nothing of the header.
+// Error names proxy, target and status, but nothing of header and body.
 func (e *ProxyError) Error() string {
 	return fmt.Sprintf("%s refuses a tunnel to %s: %s%s", e.Proxy, e.Target, quoteBad(e.Status, 128), e.advice)
 }
@@ -56,7 +57,7 @@ func dialThrough(ctx context.Context, key connKey, logins *proxyLogins) (*conn, 
 		if err != nil {
 			return nil, because(ErrProxy, err)
 		}
-		c, err := dialHop(ctx, key, hop, login)
+		c, err := dialHop(ctx, key, hop, rounds, login)
 		var refused *ProxyError
 		if !errors.As(err, &refused) || refused.StatusCode != http.StatusProxyAuthRequired {
 			if err == nil || refused != nil {
@@ -76,7 +77,7 @@ func dialThrough(ctx context.Context, key connKey, logins *proxyLogins) (*conn, 
 
 // dialHop makes one connection through a proxy. login is what the proxy gets in place of
 // its usual credentials; "" for these.
-func dialHop(ctx context.Context, key connKey, hop hop, login string) (*conn, error) {
+func dialHop(ctx context.Context, key connKey, hop hop, rounds *proxyRounds, login string) (*conn, error) {
 	c, err := openConn(ctx, key, hop.address())
 	if err != nil {
 		if err = connectError(ctx, fmt.Errorf("proxy %v: %w", key.proxy, err)); errors.Is(err, ErrConnect) {
@@ -86,7 +87,7 @@ func dialHop(ctx context.Context, key connKey, hop hop, login string) (*conn, er
 	}
 	// Whatever waits for the proxy or the server ends with the context.
 	stop := context.AfterFunc(ctx, func() { c.sock.Close() })
-	err = c.through(ctx, key, hop, login)
+	err = c.through(ctx, key, hop, rounds, login)
 	if !stop() && err == nil {
 		err = dialEnded(ctx, context.Cause(ctx))
 	}
@@ -98,7 +99,7 @@ func dialHop(ctx context.Context, key connKey, hop hop, login string) (*conn, er
 }
 
 // through does what has to be done on a connection to a proxy before a request.
-func (c *conn) through(ctx context.Context, key connKey, hop hop, login string) error {
+func (c *conn) through(ctx context.Context, key connKey, hop hop, rounds *proxyRounds, login string) error {
 	times := &c.facts.dial
 	began, resolved := time.Now(), times.DNS
 	if hop.scheme == "https" {
@@ -109,7 +110,7 @@ func (c *conn) through(ctx context.Context, key connKey, hop hop, login string) 
 		}
 		c.tls, c.rw = tc, overTLS{tc, c.sock}
 	}
-	step, err := c.tunnel(ctx, key, hop, login)
+	step, err := c.tunnel(ctx, key, hop, rounds, login)
 	times.Connect += time.Since(began) - (times.DNS - resolved)
 	if err != nil {
 		return proxyError(ctx, key, step, err)
@@ -131,7 +132,7 @@ func (o overTLS) Close() error { return o.beneath.Close() }
 
 // tunnel asks the proxy for a connection to the server, if it needs one, and names
 // what it did.
-func (c *conn) tunnel(ctx context.Context, key connKey, hop hop, login string) (step string, err error) {
+func (c *conn) tunnel(ctx context.Context, key connKey, hop hop, rounds *proxyRounds, login string) (step string, err error) {
 	switch {
 	case hop.socks():
 		target := key.target()
@@ -149,7 +150,11 @@ func (c *conn) tunnel(ctx context.Context, key connKey, hop hop, login string) (
 		head := h1.RequestHead{Method: http.MethodConnect, Target: key.target(), Host: key.target()}
 		head.Header = http.Header{"User-Agent": {userAgent}}
 		maps.Copy(head.Header, hop.header(login))
-		return "CONNECT", connectFailed(key, hop, dial.Connect(c.rw, &head, headLimits))
+		header, err := dial.Connect(c.rw, &head, headLimits)
+		if err == nil {
+			err = rounds.informed(header)
+		}
+		return "CONNECT", connectFailed(key, hop, err)
 	}
 	return "", nil
 }
@@ -164,7 +169,7 @@ func connectFailed(key connKey, hop hop, err error) error {
 	case errors.As(err, &refused):
 		e := &ProxyError{
 			Proxy: key.proxy.String(), Target: key.target(),
-			StatusCode: refused.StatusCode, Status: refused.Status, Header: refused.Header,
+			StatusCode: refused.StatusCode, Status: refused.Status, Header: refused.Header, Body: refused.Body,
 		}
 		if e.StatusCode == http.StatusProxyAuthRequired {
 			e.advice = "; it does not accept user and password of its URL"

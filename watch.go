@@ -3,6 +3,7 @@ package parley
 import (
 	"context"
 	"io"
+	"net/http"
 	"sync"
 	"time"
 )
@@ -266,8 +267,25 @@ func (s *source) Close() error {
 
 // limitSelf is limitTotal for a request that no session has under its own limit.
 func limitSelf(ctx context.Context, req *Request) (limited context.Context, stop, release func()) {
-	if req.call != nil || req.Timeouts.Total <= 0 {
+	if !limitsItself(req) {
 		return ctx, func() {}, func() {}
 	}
 	return limitTotal(ctx, req.Timeouts.Total)
+}
+
+// limitsItself reports whether a request has a Total that no session sees to.
+func limitsItself(req *Request) bool { return req.call == nil && req.Timeouts.Total > 0 }
+
+// sendWithin sends a request under its Total, which like that of a session ends with the
+// head.
+func sendWithin(ctx context.Context, req *Request, send func(context.Context, *Request) (*Response, error)) (*Response, error) {
+	limited, stop, release := limitTotal(ctx, req.Timeouts.Total)
+	resp, err := send(limited, req)
+	if err != nil || resp.Body == http.NoBody {
+		release()
+		return resp, err
+	}
+	stop()
+	resp.Body = afterBody(resp.Body, release)
+	return resp, nil
 }

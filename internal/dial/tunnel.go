@@ -3,9 +3,11 @@ package dial
 import (
 	"bufio"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"strconv"
+	"time"
 
 	"golang.org/x/net/proxy"
 
@@ -20,6 +22,7 @@ type Refused struct {
 	StatusCode int
 	Status     string // as it came
 	Header     http.Header
+	Body       []byte // its beginning, as far as it came at once
 }
 
 // Error names the status code.
@@ -30,28 +33,48 @@ func (r *Refused) Error() string { return "the proxy answered " + strconv.Itoa(r
 var ErrSurplus = errors.New("bytes follow the proxy's answer to CONNECT")
 
 // Connect asks an HTTP proxy for a tunnel (RFC 9110, section 9.3.6): head is a CONNECT.
-// What the head of a 2xx says of a body counts for nothing. Any other answer is a
-// *[Refused], and its body is left unread.
-func Connect(nc net.Conn, head *h1.RequestHead, limits h1.Limits) error {
+// It gives the header of a 2xx, whose words of a body count for nothing. Any other answer is
+// a *[Refused], after which the connection is good for nothing.
+func Connect(nc net.Conn, head *h1.RequestHead, limits h1.Limits) (http.Header, error) {
 	out, err := h1.AppendRequestHead(nil, head)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if _, err := nc.Write(out); err != nil {
-		return err
+		return nil, err
 	}
 	br := bufio.NewReader(nc)
 	var answer h1.ResponseHead
 	if err := h1.ReadResponse(br, head.Method, limits, &answer, nil); err != nil {
-		return err
+		return nil, err
 	}
 	if answer.StatusCode/100 != 2 {
-		return &Refused{StatusCode: answer.StatusCode, Status: answer.Status, Header: answer.Header}
+		return nil, &Refused{
+			StatusCode: answer.StatusCode, Status: answer.Status, Header: answer.Header,
+			Body: readRefusal(nc, br, &answer, limits),
+		}
 	}
 	if br.Buffered() > 0 {
-		return ErrSurplus
+		return nil, ErrSurplus
 	}
-	return nil
+	return answer.Header, nil
+}
+
+// How much of a refusal's body is read, and for how long it is waited for.
+const (
+	maxRefusal  = 4 << 10
+	refusalWait = 200 * time.Millisecond
+)
+
+// readRefusal reads what people are told of why there is no tunnel. That some of it is
+// missing changes nothing.
+func readRefusal(nc net.Conn, br *bufio.Reader, answer *h1.ResponseHead, limits h1.Limits) []byte {
+	var body h1.Body
+	body.Reset(br, answer, limits)
+	late := time.AfterFunc(refusalWait, func() { nc.Close() })
+	defer late.Stop()
+	data, _ := io.ReadAll(io.LimitReader(&body, maxRefusal))
+	return data
 }
 
 // Login is a name with its password.

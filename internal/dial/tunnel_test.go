@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -37,7 +38,9 @@ func requireEcho(t *testing.T, nc net.Conn) {
 func TestConnect_leadsToTheServer(t *testing.T) {
 	nc, p := toProxy(t, "")
 	head := &h1.RequestHead{Method: http.MethodConnect, Target: "a.test:80", Host: "a.test:80"}
-	require.NoError(t, Connect(nc, head, h1.Limits{}))
+	header, err := Connect(nc, head, h1.Limits{})
+	require.NoError(t, err)
+	require.NotNil(t, header)
 	requireEcho(t, nc)
 	require.Equal(t, []string{"CONNECT a.test:80"}, p.Asked())
 }
@@ -45,7 +48,7 @@ func TestConnect_leadsToTheServer(t *testing.T) {
 func TestConnect_refused(t *testing.T) {
 	nc, _ := toProxy(t, "user:password")
 	head := &h1.RequestHead{Method: http.MethodConnect, Target: "a.test:80", Host: "a.test:80"}
-	err := Connect(nc, head, h1.Limits{})
+	_, err := Connect(nc, head, h1.Limits{})
 	var refused *Refused
 	require.ErrorAs(t, err, &refused)
 	require.Equal(t, 407, refused.StatusCode)
@@ -57,7 +60,8 @@ func TestConnect_refused(t *testing.T) {
 func TestConnect_writesNothingMalformed(t *testing.T) {
 	nc, p := toProxy(t, "")
 	var field *h1.FieldError
-	require.ErrorAs(t, Connect(nc, &h1.RequestHead{Method: http.MethodConnect, Target: "a.test", Host: "a.test"}, h1.Limits{}), &field)
+	_, err := Connect(nc, &h1.RequestHead{Method: http.MethodConnect, Target: "a.test", Host: "a.test"}, h1.Limits{})
+	require.ErrorAs(t, err, &field)
 	require.Empty(t, p.Text())
 }
 
@@ -81,4 +85,31 @@ func TestSOCKS5_refused(t *testing.T) {
 	require.ErrorContains(t, SOCKS5(nc, "a.test:80", &Login{"user", "other"}), "authentication failed")
 	nc, _ = toProxy(t, "user:password")
 	require.Error(t, SOCKS5(nc, "a.test:80", nil))
+}
+
+func TestConnect_aRefusalIsReadAsFarAsItComes(t *testing.T) {
+	head := &h1.RequestHead{Method: http.MethodConnect, Target: "a.test:80", Host: "a.test:80"}
+	for rule, c := range map[string]struct{ answer, want string }{
+		"of known length":   {"HTTP/1.1 403 No\r\nContent-Length: 5\r\n\r\nno to", "no to"},
+		"in chunks":         {"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nno\r\n0\r\n\r\n", "no"},
+		"what came in time": {"HTTP/1.1 403 No\r\nContent-Length: 50\r\n\r\nno", "no"},
+		"up to the end":     {"HTTP/1.1 403 No\r\n\r\nno", "no"},
+		"its beginning":     {"HTTP/1.1 403 No\r\n\r\n" + strings.Repeat("x", 1<<20), strings.Repeat("x", maxRefusal)},
+		"none":              {"HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", ""},
+	} {
+		t.Run(rule, func(t *testing.T) {
+			p := wiretest.Serve(t, func(conn *wiretest.Conn) {
+				if _, err := conn.ReadHead(); err == nil && conn.Say(c.answer) {
+					conn.Rest()
+				}
+			})
+			nc, err := net.Dial("tcp", p.Addr())
+			require.NoError(t, err)
+			defer nc.Close()
+			_, err = Connect(nc, head, h1.Limits{})
+			var refused *Refused
+			require.ErrorAs(t, err, &refused)
+			require.Equal(t, c.want, string(refused.Body))
+		})
+	}
 }

@@ -11,7 +11,9 @@ import (
 // Digest is a server's side of Digest authentication (RFC 7616) with SHA-256 and qop
 // auth. It takes no count of a nonce twice.
 type Digest struct {
-	Login string // "user:password"
+	Login string   // "user:password"
+	Next  []string // the nonces that it names, and wants, one after the other; set it before the first request
+	Prove string   // "right" or "wrong": the proof that it gives; "": none; set it before the first request
 
 	mu    sync.Mutex
 	nonce string
@@ -55,6 +57,28 @@ func (d *Digest) Accepts(credentials, method, target string) bool {
 	}
 	d.seen[used] = true
 	return true
+}
+
+// Info gives what to say of credentials that were accepted, and makes the next nonce the
+// one that counts; "" for nothing.
+func (d *Digest) Info(credentials, target string) string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var out []string
+	p := digestParams(credentials)
+	user, password, _ := strings.Cut(d.Login, ":")
+	switch d.Prove {
+	case "right":
+		sum := digestSum(digestSum(user, "p", password), p["nonce"], p["nc"], p["cnonce"], "auth", digestSum("", target))
+		out = append(out, fmt.Sprintf("rspauth=%q", sum))
+	case "wrong":
+		out = append(out, fmt.Sprintf("rspauth=%q", digestSum(user)))
+	}
+	if len(d.Next) > 0 {
+		d.nonce, d.Next = d.Next[0], d.Next[1:]
+		out = append(out, fmt.Sprintf("nextnonce=%q", d.nonce))
+	}
+	return strings.Join(out, ", ")
 }
 
 func digestSum(parts ...string) string {

@@ -24,6 +24,7 @@ type Proxy struct {
 	Connected string  // its answer to a CONNECT that leads somewhere; set it before the first
 	Digest    *Digest // what it demands in place of a login; set it before the first
 	Offers    string  // further challenges of its 407, as lines of a header; set it before the first
+	Page      string  // the body of its 407 to Digest; set it before the first
 	login     string
 
 	mu    sync.Mutex
@@ -81,25 +82,34 @@ func (p *Proxy) serveHTTP(c *Conn) bool {
 	if err != nil {
 		return false
 	}
+	info := ""
 	if d := p.Digest; d != nil {
-		if given := r.Header.Get("Proxy-Authorization"); !d.Accepts(given, r.Method, r.RequestURI) {
-			return c.Say("HTTP/1.1 407 Proxy Authentication Required\r\n" + p.Offers + "Proxy-Authenticate: " + d.Challenge(given) + "\r\nContent-Length: 0\r\n\r\n")
+		given := r.Header.Get("Proxy-Authorization")
+		if !d.Accepts(given, r.Method, r.RequestURI) {
+			return c.Say("HTTP/1.1 407 Proxy Authentication Required\r\n" + p.Offers + "Proxy-Authenticate: " + d.Challenge(given) +
+				"\r\nContent-Length: " + strconv.Itoa(len(p.Page)) + "\r\n\r\n" + p.Page)
 		}
+		info = d.Info(given, r.RequestURI)
 	}
 	if p.login != "" && r.Header.Get("Proxy-Authorization") != "Basic "+base64.StdEncoding.EncodeToString([]byte(p.login)) {
 		return c.Say("HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm=\"p\"\r\nContent-Length: 0\r\n\r\n")
 	}
 	if r.Method == http.MethodConnect {
 		p.granted("CONNECT " + r.RequestURI)
-		p.tunnel(c, r.RequestURI, p.Connected, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
+		good := p.Connected
+		if info != "" {
+			good = strings.Replace(good, "\r\n", "\r\nProxy-Authentication-Info: "+info+"\r\n", 1)
+		}
+		p.tunnel(c, r.RequestURI, good, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n")
 		return false
 	}
 	p.granted(r.Method + " " + r.RequestURI)
-	return p.forward(c, r)
+	return p.forward(c, r, info)
 }
 
-// forward sends a request on as proxies do: without what was for the proxy.
-func (p *Proxy) forward(c *Conn, r *Request) bool {
+// forward sends a request on as proxies do: without what was for the proxy. info is said
+// of its credentials, "" for nothing.
+func (p *Proxy) forward(c *Conn, r *Request, info string) bool {
 	transport := &http.Transport{DialContext: p.Names.DialContext, DisableKeepAlives: true, DisableCompression: true}
 	out := r.Request.Clone(context.Background())
 	out.Body, out.ContentLength = io.NopCloser(strings.NewReader(string(r.Content))), int64(len(r.Content))
@@ -110,6 +120,9 @@ func (p *Proxy) forward(c *Conn, r *Request) bool {
 	}
 	defer resp.Body.Close()
 	resp.Close = false
+	if info != "" {
+		resp.Header.Set("Proxy-Authentication-Info", info)
+	}
 	return resp.Write(c.Conn) == nil
 }
 
