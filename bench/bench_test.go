@@ -78,6 +78,19 @@ func TestFilesAreWrittenToTheNamedFolder(t *testing.T) {
 	requireXML(t, string(drawing))
 }
 
+func TestProfilesAreWrittenToTheNamedFolder(t *testing.T) {
+	dir := t.TempDir()
+	args := []string{"-quick", "-slice", "5ms", "-scenario", "^get-1$", "-client", "raw", "-profile", dir}
+	require.NoError(t, run(t.Context(), args, io.Discard, io.Discard))
+	for _, name := range []string{"get-1-rawloop-1.cpu", "get-1-rawloop-1.mem"} {
+		profile, err := os.ReadFile(filepath.Join(dir, name))
+		require.NoError(t, err)
+		require.NotEmpty(t, profile)
+	}
+	err := run(t.Context(), append(args, "-profile", filepath.Join(dir, "none")), io.Discard, io.Discard)
+	require.Error(t, err)
+}
+
 func TestOptions(t *testing.T) {
 	for _, c := range []struct {
 		name string
@@ -125,7 +138,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestFailureOfAClientIsReported(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	spec := sliceSpec{Client: "nobody", Scenario: allScenarios(true)[0], Addr: "127.0.0.1:1", Slice: time.Millisecond}
+	spec := sliceSpec{Client: "nobody", Scenario: allScenarios(true)[0], At: addresses{Plain: "127.0.0.1:1"}, Slice: time.Millisecond}
 	_, err = runSlice(t.Context(), exe, spec)
 	require.ErrorContains(t, err, "nobody")
 

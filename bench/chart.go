@@ -95,11 +95,11 @@ func chart(res results) string {
 	return b.String()
 }
 
-// chartGroups picks the scenarios of small requests to one origin.
+// chartGroups picks the scenarios of small requests to one origin, without TLS and proxies.
 func chartGroups(res results) []group {
 	var groups []group
 	for _, sc := range res.options.scenarios {
-		if sc.PerCallCtx || sc.Kind != kindGet && sc.Kind != kindPost {
+		if sc.PerCallCtx || sc.Way != wayPlain || sc.Kind != kindGet && sc.Kind != kindPost {
 			continue
 		}
 		g := group{title: sc.what}

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 )
@@ -48,20 +47,18 @@ func runChild(role string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// serveUntilEOF listens on a port of the kernel's choice, writes the address as
+// serveUntilEOF listens on ports of the kernel's choice, writes the addresses as
 // a line to stdout, and serves until stdin ends.
 func serveUntilEOF(stdin io.Reader, stdout io.Writer) error {
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	s, err := openSite()
 	if err != nil {
-		return fmt.Errorf("listening: %w", err)
+		return err
 	}
-	served := make(chan error, 1)
-	go func() { served <- newServer().serve(ln) }()
-	if _, err := fmt.Fprintln(stdout, ln.Addr()); err != nil {
-		return errors.Join(err, ln.Close(), <-served)
+	if err := json.NewEncoder(stdout).Encode(s.at); err != nil {
+		return errors.Join(err, s.close())
 	}
 	_, err = io.Copy(io.Discard, stdin)
-	return errors.Join(err, ln.Close(), <-served)
+	return errors.Join(err, s.close())
 }
 
 // measureOne reads a sliceSpec from stdin and writes the sliceResult to stdout.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
 	"io"
 	"net"
@@ -53,6 +54,11 @@ type setup struct {
 	base  string   // the one origin of all requests; empty when there are many
 	conns int      // the most connections open at one time
 	dial  dialFunc // nil: the client's own way to connect
+
+	roots  *x509.CertPool // whom to trust with TLS
+	proxy  string         // URL of the proxy; empty: none
+	fresh  bool           // a new connection for each request
+	resume bool           // sessions of TLS are resumed
 }
 
 // clientKind is a client that can be measured.
@@ -60,6 +66,7 @@ type clientKind struct {
 	name         string
 	module       string // module path, for the version in the report; empty: part of Go
 	takesContext bool
+	allWays      bool // is measured with TLS, HTTP/2 and proxies, too
 	make         func(setup) (client, error)
 }
 
@@ -77,10 +84,10 @@ const (
 func allClients() []clientKind {
 	return []clientKind{
 		{name: nameRaw, make: newRawClient},
-		{name: nameNetHTTP, takesContext: true, make: newNetHTTPClient},
+		{name: nameNetHTTP, takesContext: true, allWays: true, make: newNetHTTPClient},
 		{name: nameFastHTTP, module: "github.com/valyala/fasthttp", make: newFastHTTPClient},
 		{name: nameResty, module: "resty.dev/v3", takesContext: true, make: newRestyClient},
-		{name: nameParley, takesContext: true, make: newParleyClient},
+		{name: nameParley, takesContext: true, allWays: true, make: newParleyClient},
 	}
 }
 

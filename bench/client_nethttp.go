@@ -3,9 +3,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 )
 
 // netHTTPClient is net/http with its default transport's settings and enough
@@ -26,6 +28,18 @@ func newNetHTTPClient(s setup) (client, error) {
 	t.IdleConnTimeout = idleLimit
 	if s.dial != nil {
 		t.DialContext = s.dial
+	}
+	t.DisableKeepAlives = s.fresh
+	t.TLSClientConfig = &tls.Config{RootCAs: s.roots}
+	if s.resume {
+		t.TLSClientConfig.ClientSessionCache = tls.NewLRUClientSessionCache(0)
+	}
+	if s.proxy != "" {
+		u, err := url.Parse(s.proxy)
+		if err != nil {
+			return nil, err
+		}
+		t.Proxy = http.ProxyURL(u)
 	}
 	return &netHTTPClient{hc: &http.Client{Transport: t}, transport: t}, nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"io"
 
 	"github.com/seed-0474a412/parley"
@@ -15,8 +16,16 @@ type parleyClient struct {
 }
 
 func newParleyClient(s setup) (client, error) {
-	opts := []parley.ClientOption{
-		parley.WithPoolLimits(parley.PoolLimits{Soft: s.conns, Hard: s.conns, IdleTimeout: idleLimit}),
+	limits := parley.PoolLimits{Soft: s.conns, Hard: s.conns, IdleTimeout: idleLimit}
+	if s.fresh {
+		limits.MaxRequests = 1
+	}
+	opts := []parley.ClientOption{parley.WithPoolLimits(limits)}
+	if s.roots != nil {
+		opts = append(opts, parley.WithTLSConfig(&tls.Config{RootCAs: s.roots, SessionTicketsDisabled: !s.resume}))
+	}
+	if s.proxy != "" {
+		opts = append(opts, parley.WithProxy(s.proxy))
 	}
 	if s.base != "" {
 		opts = append(opts, parley.WithBaseURL(s.base))

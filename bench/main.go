@@ -6,6 +6,8 @@
 //	go run .                                  # the whole matrix, about ten minutes
 //	go run . -quick                           # everything tiny, for CI; the figures mean nothing
 //	go run . -scenario '^get-' -client 'parley|raw' -rounds 9
+//	go run . -scenario '^(h2|tls|proxy|tunnel)-'
+//	go run . -scenario h2-128 -client parley -rounds 1 -slice 20s -profile /tmp
 //
 // Every client runs in a process of its own, against one server process; both
 // are this program started again. A scenario is measured in rounds: in each
@@ -27,6 +29,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -51,6 +54,7 @@ type options struct {
 	slice     time.Duration
 	warmup    time.Duration
 	out       string // folder for the files; empty: print the report
+	profiles  string // folder for profiles; empty: none are made
 	scenarios []scenario
 	clients   []clientKind
 }
@@ -72,6 +76,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	rounds := fs.Int("rounds", defaultRounds, "rounds of each scenario; 1 with -quick unless given")
 	slice := fs.Duration("slice", defaultSlice, "measured time of each client in a round; a quarter more is warm-up")
 	out := fs.String("out", "", "folder for RESULTS.md and results.svg; by default this one for a full run, else none")
+	profiles := fs.String("profile", "", "folder for a profile of each slice's CPU time and allocations, for go tool pprof")
 	scenarioRE := fs.String("scenario", "", "only scenarios whose name matches this regular expression")
 	clientRE := fs.String("client", "", "only clients whose name matches this regular expression")
 	if err := fs.Parse(args); err != nil {
@@ -83,7 +88,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 
-	o := options{quick: *quick, rounds: *rounds, slice: *slice, out: *out}
+	o := options{quick: *quick, rounds: *rounds, slice: *slice, out: *out, profiles: *profiles}
 	if o.quick && !given["rounds"] {
 		o.rounds = 1
 	}
@@ -105,6 +110,15 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 		return options{}, err
 	}
 	return o, nil
+}
+
+// profileOf is the path of a slice's profiles, without what tells one from the other.
+func (o options) profileOf(sc scenario, k clientKind, round int) string {
+	if o.profiles == "" {
+		return ""
+	}
+	client := strings.NewReplacer("/", "", " ", "").Replace(k.name)
+	return filepath.Join(o.profiles, fmt.Sprintf("%s-%s-%d", sc.Name, client, round+1))
 }
 
 // selectByName keeps the members of all whose name matches expr, and fails when

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
@@ -54,7 +53,7 @@ func measureMatrix(ctx context.Context, o options, progress io.Writer) (res resu
 				if !sc.runs(k) {
 					continue
 				}
-				spec := sliceSpec{Client: k.name, Scenario: sc, Addr: srv.addr, Slice: o.slice, Warmup: o.warmup}
+				spec := sliceSpec{Client: k.name, Scenario: sc, At: srv.at, Slice: o.slice, Warmup: o.warmup, Profile: o.profileOf(sc, k, round)}
 				got, err := runSlice(ctx, exe, spec)
 				if err != nil {
 					return results{}, fmt.Errorf("%s, %s, round %d: %w", sc.Name, k.name, round+1, err)
@@ -165,7 +164,7 @@ type serverProcess struct {
 	stdin  io.Closer
 	stderr *tail
 	kill   context.CancelFunc
-	addr   string
+	at     addresses
 }
 
 func startServer(ctx context.Context, exe string) (*serverProcess, error) {
@@ -185,13 +184,13 @@ func startServer(ctx context.Context, exe string) (*serverProcess, error) {
 		kill()
 		return nil, fmt.Errorf("starting the server: %w", err)
 	}
-	addr, err := bufio.NewReader(stdout).ReadString('\n')
-	if err != nil {
+	var at addresses
+	if err := json.NewDecoder(stdout).Decode(&at); err != nil {
 		kill()
 		waitErr := cmd.Wait()
 		return nil, fmt.Errorf("starting the server: %w", processError(ctx, errors.Join(err, waitErr), stderr))
 	}
-	return &serverProcess{cmd: cmd, stdin: stdin, stderr: stderr, kill: kill, addr: strings.TrimSpace(addr)}, nil
+	return &serverProcess{cmd: cmd, stdin: stdin, stderr: stderr, kill: kill, at: at}, nil
 }
 
 // stop lets the server end, and kills it when it does not. The end of ctx has

@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
+	"runtime/pprof"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -15,9 +19,10 @@ import (
 type sliceSpec struct {
 	Client   string        `json:"client"`
 	Scenario scenario      `json:"scenario"`
-	Addr     string        `json:"addr"`
+	At       addresses     `json:"at"`
 	Slice    time.Duration `json:"slice"`
 	Warmup   time.Duration `json:"warmup"`
+	Profile  string        `json:"profile"` // path of profiles without their endings; empty: none
 }
 
 // sliceResult is what one slice gave. It travels back as JSON.
@@ -41,7 +46,7 @@ func measureSlice(spec sliceSpec) (res sliceResult, err error) {
 		return sliceResult{}, err
 	}
 	sc := spec.Scenario
-	cc, err := dialCounts(spec.Addr)
+	cc, err := dialCounts(spec.At.Plain)
 	if err != nil {
 		return sliceResult{}, err
 	}
@@ -49,12 +54,9 @@ func measureSlice(spec sliceSpec) (res sliceResult, err error) {
 	if err := awaitQuiet(cc); err != nil {
 		return sliceResult{}, err
 	}
-	s := setup{addr: spec.Addr, base: "http://" + spec.Addr, conns: sc.connections()}
-	if sc.Kind == kindIdle || sc.Kind == kindOrigins {
-		s.dial = oneListener(spec.Addr)
-	}
-	if sc.Kind == kindOrigins {
-		s.base = ""
+	s, err := newSetup(sc, spec.At)
+	if err != nil {
+		return sliceResult{}, err
 	}
 	c, err := kind.make(s)
 	if err != nil {
@@ -65,6 +67,39 @@ func measureSlice(spec sliceSpec) (res sliceResult, err error) {
 		return measureIdle(c, s.base, sc.Conns, cc)
 	}
 	return measureLoad(newLoad(c, sc, s.base), spec, cc)
+}
+
+// newSetup says how the client of a scenario is to be made.
+func newSetup(sc scenario, at addresses) (setup, error) {
+	s := setup{addr: at.Plain, base: "http://" + at.Plain, conns: sc.connections(), fresh: sc.Fresh, resume: sc.Resume}
+	switch sc.Way {
+	case wayPlain:
+	case wayTLS:
+		s.addr, s.base = at.TLS, "https://"+at.TLS
+	case wayHTTP2:
+		s.addr, s.base = at.HTTP2, "https://"+at.HTTP2
+	case wayProxy:
+		s.proxy = "http://" + at.Plain
+	case wayTunnel:
+		s.base, s.proxy = "https://"+at.TLS, "http://"+at.Plain
+	default:
+		return setup{}, fmt.Errorf("there is no way %q", sc.Way)
+	}
+	if strings.HasPrefix(s.base, "https:") {
+		cert, err := x509.ParseCertificate(at.Root)
+		if err != nil {
+			return setup{}, fmt.Errorf("the server's certificate: %w", err)
+		}
+		s.roots = x509.NewCertPool()
+		s.roots.AddCert(cert)
+	}
+	if sc.Kind == kindIdle || sc.Kind == kindOrigins || sc.Fresh {
+		s.dial = oneListener(s.addr)
+	}
+	if sc.Kind == kindOrigins {
+		s.base = ""
+	}
+	return s, nil
 }
 
 func findClient(name string) (clientKind, error) {
@@ -168,6 +203,10 @@ func measureLoad(l load, spec sliceSpec, cc *countConn) (sliceResult, error) {
 		return sliceResult{}, err
 	}
 	runtime.GC()
+	stopProfile, err := startProfile(spec.Profile)
+	if err != nil {
+		return sliceResult{}, err
+	}
 
 	var memBefore, memAfter runtime.MemStats
 	runtime.ReadMemStats(&memBefore)
@@ -186,13 +225,23 @@ func measureLoad(l load, spec sliceSpec, cc *countConn) (sliceResult, error) {
 		return sliceResult{}, err
 	}
 	runtime.ReadMemStats(&memAfter)
+	if err := stopProfile(); err != nil {
+		return sliceResult{}, err
+	}
 
 	connsAfter, err := cc.ask()
 	if err != nil {
 		return sliceResult{}, err
 	}
+	if err := spec.Scenario.checkConns(connsBefore, connsAfter); err != nil {
+		return sliceResult{}, err
+	}
 	for i := range latencies[1:] {
 		latencies[0].merge(&latencies[i+1])
+	}
+	redials := connsAfter.accepted - connsBefore.accepted - int64(l.workers)
+	if spec.Scenario.Fresh {
+		redials = 0 // that is what is measured
 	}
 	return sliceResult{
 		Requests: requests,
@@ -203,7 +252,45 @@ func measureLoad(l load, spec sliceSpec, cc *countConn) (sliceResult, error) {
 		P50:      latencies[0].quantile(0.50),
 		P99:      latencies[0].quantile(0.99),
 		// The warm-up need not have had all workers busy at the same moment.
-		Redials: max(0, connsAfter.accepted-connsBefore.accepted-int64(l.workers)),
+		Redials: max(0, redials),
+	}, nil
+}
+
+// checkConns fails if the connections that were made between two looks are not those
+// of the scenario, so that no client is measured at something else.
+func (s scenario) checkConns(before, after counts) error {
+	made, resumed := after.accepted-before.accepted, after.resumed-before.resumed
+	switch {
+	case !s.Fresh:
+	case made == 0:
+		return errors.New("no connection was made")
+	case s.Resume && resumed < made-made/100:
+		return fmt.Errorf("%d of %d handshakes resumed a session, which all are to do", resumed, made)
+	case !s.Resume && resumed > 0:
+		return fmt.Errorf("%d of %d handshakes resumed a session, which none is to do", resumed, made)
+	}
+	return nil
+}
+
+// startProfile begins profiles, if any are wanted, and gives what ends them.
+func startProfile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	cpu, err := os.Create(path + ".cpu")
+	if err != nil {
+		return nil, err
+	}
+	if err := pprof.StartCPUProfile(cpu); err != nil {
+		return nil, errors.Join(err, cpu.Close())
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		mem, err := os.Create(path + ".mem")
+		if err != nil {
+			return errors.Join(err, cpu.Close())
+		}
+		return errors.Join(pprof.Lookup("allocs").WriteTo(mem, 0), mem.Close(), cpu.Close())
 	}, nil
 }
 

@@ -14,6 +14,17 @@ const (
 	kindOrigins  scenarioKind = "origins"  // GET in turn from many names, one connection each
 )
 
+// way is how the server is reached.
+type way string
+
+const (
+	wayPlain  way = ""
+	wayTLS    way = "tls"    // HTTP/1.1 over TLS
+	wayHTTP2  way = "http2"  // HTTP/2 over TLS
+	wayProxy  way = "proxy"  // HTTP/1.1 by asking a proxy for the whole URL
+	wayTunnel way = "tunnel" // HTTP/1.1 over TLS, through a tunnel that a proxy opened
+)
+
 // originWorkers is the concurrency of the origins scenarios, the same for any
 // number of names, so that the number of names is all that differs between them.
 const originWorkers = 8
@@ -26,6 +37,9 @@ type scenario struct {
 	Size        int64        `json:"size"`        // bytes of a streamed body
 	Conns       int          `json:"conns"`       // connections to hold open: idle connections, or names
 	PerCallCtx  bool         `json:"per_call_ctx"`
+	Way         way          `json:"way"`
+	Fresh       bool         `json:"fresh"`  // a new connection for each request
+	Resume      bool         `json:"resume"` // handshakes of TLS resume a session
 	what        string       // for the report
 }
 
@@ -39,7 +53,10 @@ func (s scenario) connections() int { return max(s.Concurrency, s.Conns) }
 
 // runs tells whether the scenario means anything for the client: the raw loop
 // and fasthttp take no context, so a context for each call is no question there.
-func (s scenario) runs(k clientKind) bool { return !s.PerCallCtx || k.takesContext }
+// TLS and proxies are measured beside net/http alone, which is what resty uses.
+func (s scenario) runs(k clientKind) bool {
+	return (!s.PerCallCtx || k.takesContext) && (s.Way == wayPlain || k.allWays)
+}
 
 // allScenarios lists the matrix; quick keeps every kind and shrinks the sizes.
 func allScenarios(quick bool) []scenario {
@@ -67,5 +84,22 @@ func allScenarios(quick bool) []scenario {
 			what: fmt.Sprintf("GET of 1 KB from %s names in turn, %d at once, all connected before", grouped(float64(n)), originWorkers),
 		})
 	}
-	return list
+	return append(list, networkScenarios(size)...)
+}
+
+// networkScenarios are those with something between the request and the socket.
+func networkScenarios(size int64) []scenario {
+	return []scenario{
+		{Name: "h2-1", Kind: kindGet, Concurrency: 1, Way: wayHTTP2, what: "GET of 1 KB by HTTP/2 over TLS, one stream at a time"},
+		{Name: "h2-128", Kind: kindGet, Concurrency: 128, Way: wayHTTP2, what: "GET of 1 KB by HTTP/2 over TLS, 128 streams at once"},
+		{Name: "h2-download", Kind: kindDownload, Concurrency: 1, Size: size, Way: wayHTTP2,
+			what: fmt.Sprintf("download of %d MiB by HTTP/2 over TLS, read as a stream", size>>20)},
+		{Name: "tls-resumed", Kind: kindGet, Concurrency: 16, Way: wayTLS, Fresh: true, Resume: true,
+			what: "GET of 1 KB on a new connection each, 16 at once, the handshake of TLS resuming a session"},
+		{Name: "tls-full", Kind: kindGet, Concurrency: 16, Way: wayTLS, Fresh: true,
+			what: "GET of 1 KB on a new connection each, 16 at once, with a full handshake of TLS"},
+		{Name: "proxy-16", Kind: kindGet, Concurrency: 16, Way: wayProxy, what: "GET of 1 KB from an http URL through a proxy, 16 at once"},
+		{Name: "tunnel-16", Kind: kindGet, Concurrency: 16, Way: wayTunnel,
+			what: "GET of 1 KB from an https URL through tunnels of a proxy that are kept open, 16 at once"},
+	}
 }

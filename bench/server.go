@@ -2,10 +2,12 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,13 +21,14 @@ const (
 	headSize     = 4 << 10   // most bytes of a request's head, and of a small request
 	transferSize = 256 << 10 // bytes that the server reads or writes at once in a large body
 	countDigits  = 10        // width of each number in an answer to /counts
+	countWidth   = 3 * countDigits
 )
 
 const (
 	pathGet      = "/small"
 	pathPost     = "/json"
 	pathUpload   = "/upload"
-	pathCounts   = "/counts"    // connections open and accepted so far
+	pathCounts   = "/counts"    // connections open, accepted so far, and resumed
 	pathDownload = "/download/" // and the number of bytes
 	pathHold     = "/hold/"     // and the number of requests that are answered together
 )
@@ -60,8 +63,10 @@ func answerOK() []byte  { return []byte(answerHead(int64(len(okBody))) + okBody)
 // connection; requests are not pipelined.
 type server struct {
 	get, ok, slab  []byte
+	secure         *tls.Config // of HTTP/1.1 over TLS; nil: there is none
 	open, accepted atomic.Int64
-	transfers      sync.Pool // *[transferSize]byte, held only during an upload
+	resumed        atomic.Int64 // handshakes of TLS that resumed a session
+	transfers      sync.Pool    // *[transferSize]byte, held only during an upload
 
 	mu   sync.Mutex
 	held map[int]*barrier // by number of requests that it holds back
@@ -98,6 +103,9 @@ func (s *server) serve(ln net.Listener) error {
 		go func() {
 			defer s.open.Add(-1)
 			defer c.Close()
+			if t, ok := c.(*tls.Conn); ok && !s.shake(t) {
+				return
+			}
 			s.serveConn(c)
 		}()
 	}
@@ -131,9 +139,12 @@ func (s *server) serveConn(c net.Conn) {
 // answer reads what is missing of the request, whose body began with rest, and
 // answers it. It reports whether the connection can be used again.
 func (s *server) answer(c net.Conn, head, rest []byte) bool {
-	_, target, ok := bytes.Cut(head, []byte(" "))
+	method, target, ok := bytes.Cut(head, []byte(" "))
 	if !ok {
 		return false
+	}
+	if string(method) == http.MethodConnect {
+		return len(rest) == 0 && s.tunnel(c)
 	}
 	if head[0] != 'G' {
 		return s.swallow(c, head, int64(len(rest))) && write(c, s.ok)
@@ -143,11 +154,15 @@ func (s *server) answer(c net.Conn, head, rest []byte) bool {
 		return false
 	}
 	path := string(target[:end])
+	if whole, ok := strings.CutPrefix(path, "http://"); ok { // what a proxy is asked for
+		_, path, _ = strings.Cut(whole, "/")
+		path = "/" + path
+	}
 	switch {
 	case path == pathGet:
 		return write(c, s.get)
 	case path == pathCounts:
-		body := fmt.Sprintf("%0*d%0*d", countDigits, s.open.Load(), countDigits, s.accepted.Load())
+		body := fmt.Sprintf("%0*d%0*d%0*d", countDigits, s.open.Load(), countDigits, s.accepted.Load(), countDigits, s.resumed.Load())
 		return write(c, []byte(answerHead(int64(len(body)))+body))
 	case strings.HasPrefix(path, pathDownload):
 		size, err := strconv.ParseInt(path[len(pathDownload):], 10, 64)
@@ -241,8 +256,8 @@ func write(c net.Conn, p []byte) bool {
 }
 
 // counts is how many connections the server has open and how many it has accepted
-// so far, without the one that asks.
-type counts struct{ open, accepted int64 }
+// so far, without the one that asks, and how many of them resumed a session of TLS.
+type counts struct{ open, accepted, resumed int64 }
 
 // countConn is a connection of the harness's own, opened before anything is
 // measured, so that asking dials nothing.
@@ -262,18 +277,17 @@ func (cc *countConn) ask() (counts, error) {
 	if _, err := io.WriteString(cc.c, "GET "+pathCounts+" HTTP/1.1\r\nHost: bench\r\n\r\n"); err != nil {
 		return counts{}, fmt.Errorf("asking the server for its connections: %w", err)
 	}
-	answer := make([]byte, len(answerHead(2*countDigits))+2*countDigits)
+	answer := make([]byte, len(answerHead(countWidth))+countWidth)
 	if _, err := io.ReadFull(cc.c, answer); err != nil {
 		return counts{}, fmt.Errorf("asking the server for its connections: %w", err)
 	}
-	digits := string(answer[len(answer)-2*countDigits:])
-	open, err := strconv.ParseInt(digits[:countDigits], 10, 64)
-	if err != nil {
-		return counts{}, fmt.Errorf("asking the server for its connections: %w", err)
+	digits := string(answer[len(answer)-countWidth:])
+	var numbers [countWidth / countDigits]int64
+	for i := range numbers {
+		var err error
+		if numbers[i], err = strconv.ParseInt(digits[i*countDigits:][:countDigits], 10, 64); err != nil {
+			return counts{}, fmt.Errorf("asking the server for its connections: %w", err)
+		}
 	}
-	accepted, err := strconv.ParseInt(digits[countDigits:], 10, 64)
-	if err != nil {
-		return counts{}, fmt.Errorf("asking the server for its connections: %w", err)
-	}
-	return counts{open: open - 1, accepted: accepted - 1}, nil
+	return counts{open: numbers[0] - 1, accepted: numbers[1] - 1, resumed: numbers[2]}, nil
 }

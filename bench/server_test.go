@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -64,6 +65,80 @@ func TestServerAnswersAreValidHTTP(t *testing.T) {
 	require.Equal(t, int64(2*transferSize+1), n)
 }
 
+func TestEveryWayLeadsToTheSameAnswer(t *testing.T) {
+	s, err := openSite()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.close()) }()
+	for _, sc := range networkScenarios(3*transferSize + 7) {
+		for _, k := range allClients() {
+			if !sc.runs(k) {
+				continue
+			}
+			t.Run(sc.Name+", "+k.name, func(t *testing.T) {
+				setup, err := newSetup(sc, s.at)
+				require.NoError(t, err)
+				c, err := k.make(setup)
+				require.NoError(t, err)
+				defer func() { require.NoError(t, c.close()) }()
+				for range 3 {
+					if sc.Kind == kindDownload {
+						to := newTarget(setup.base, pathDownload+fmt.Sprint(sc.Size), 0)
+						require.NoError(t, c.download(t.Context(), to, sc.Size, make([]byte, chunkSize)))
+					} else {
+						require.NoError(t, c.get(t.Context(), newTarget(setup.base, pathGet, 0)))
+					}
+				}
+			})
+		}
+	}
+}
+
+func TestHTTP2IsSpokenByNothingElse(t *testing.T) {
+	s, err := openSite()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, s.close()) }()
+	setup, err := newSetup(scenario{Way: wayHTTP2}, s.at)
+	require.NoError(t, err)
+	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: setup.roots}} // without HTTP/2
+	defer transport.CloseIdleConnections()
+	_, err = (&http.Client{Transport: transport}).Get(setup.base + pathGet)
+	require.Error(t, err)
+}
+
+func TestAWayThatIsNotKnownIsAnError(t *testing.T) {
+	_, err := newSetup(scenario{Way: "pigeon"}, addresses{})
+	require.ErrorContains(t, err, `"pigeon"`)
+	_, err = newSetup(scenario{Way: wayTLS}, addresses{Root: []byte("no certificate")})
+	require.ErrorContains(t, err, "certificate")
+}
+
+func TestConnectionsAreThoseOfTheScenario(t *testing.T) {
+	resuming, full := scenario{Fresh: true, Resume: true}, scenario{Fresh: true}
+	for _, c := range []struct {
+		name          string
+		sc            scenario
+		made, resumed int64
+		want          string // part of the error; empty: none
+	}{
+		{"nothing is asked of those that are kept", scenario{}, 0, 0, ""},
+		{"all resumed", resuming, 200, 200, ""},
+		{"one in a hundred may be the first", resuming, 200, 198, ""},
+		{"too few resumed", resuming, 200, 197, "197 of 200"},
+		{"none resumed", full, 200, 0, ""},
+		{"one resumed that should not", full, 200, 1, "1 of 200"},
+		{"one kept", full, 0, 0, "no connection"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			err := c.sc.checkConns(counts{accepted: 5, resumed: 2}, counts{accepted: 5 + c.made, resumed: 2 + c.resumed})
+			if c.want == "" {
+				require.NoError(t, err)
+				return
+			}
+			require.ErrorContains(t, err, c.want)
+		})
+	}
+}
+
 func TestServerTakesARequestInPieces(t *testing.T) {
 	c, err := net.Dial("tcp", startTestServer(t))
 	require.NoError(t, err)
@@ -82,13 +157,14 @@ func TestServerTakesARequestInPieces(t *testing.T) {
 func TestServerClosesOnWhatItDoesNotUnderstand(t *testing.T) {
 	addr := startTestServer(t)
 	for name, request := range map[string]string{
-		"unknown path":       "GET /nothing HTTP/1.1\r\n\r\n",
-		"no target":          "GET\r\n\r\n",
-		"no length":          "POST / HTTP/1.1\r\nHost: x\r\n\r\n",
-		"a length too small": "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nab",
-		"a head too long":    "GET " + strings.Repeat("x", headSize),
-		"a negative length":  "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
-		"no number to hold":  "GET " + pathHold + "x HTTP/1.1\r\n\r\n",
+		"unknown path":          "GET /nothing HTTP/1.1\r\n\r\n",
+		"no target":             "GET\r\n\r\n",
+		"no length":             "POST / HTTP/1.1\r\nHost: x\r\n\r\n",
+		"a length too small":    "POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\nab",
+		"a head too long":       "GET " + strings.Repeat("x", headSize),
+		"a negative length":     "POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+		"a tunnel, without TLS": "CONNECT x:443 HTTP/1.1\r\n\r\n",
+		"no number to hold":     "GET " + pathHold + "x HTTP/1.1\r\n\r\n",
 	} {
 		t.Run(name, func(t *testing.T) {
 			c, err := net.Dial("tcp", addr)

@@ -77,6 +77,9 @@ func goals() []goal {
 		)
 	}
 	return append(list, goal{
+		what:    "CPU a request beside net/http, HTTP/2, 128 streams at once",
+		measure: against(cpuMicros, "h2-128", nameNetHTTP), limit: 1.05, unit: " ×",
+	}, goal{
 		what:    "CPU a request over 10,000 origins beside 10",
 		measure: between(cpuMicros, cellKey{"origins-10000", nameParley}, cellKey{"origins-10", nameParley}),
 		limit:   1.5, unit: " ×",
