@@ -3,7 +3,6 @@ package parley
 import (
 	"bytes"
 	"cmp"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -81,18 +80,6 @@ func (b *bytesBody) Open() (io.ReadCloser, error) {
 // BytesBody gives a body of b, which must not be changed while the request is in
 // use.
 func BytesBody(b []byte, contentType string) Body { return &bytesBody{b, contentType} }
-
-// JSONBody gives v encoded as JSON, without a newline at its end and without
-// HTML escaping.
-func JSONBody(v any) (Body, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode the JSON body: %w", err)
-	}
-	return &bytesBody{bytes.TrimSuffix(buf.Bytes(), []byte("\n")), "application/json"}, nil
-}
 
 // maxXMLDepth bounds the nesting of what becomes XML, as encoding/xml follows a
 // value that contains itself until the stack is full.

@@ -511,6 +511,16 @@ func (c *Client) Delete(ctx context.Context, url string, opts ...RequestOption) 
 	return c.Request(ctx, http.MethodDelete, url, opts...)
 }
 
+// Query sends a QUERY request and reads the answer: see [Client.Post]. QUERY asks a
+// question by its content, as GET does by its URL (RFC 10008): it is safe and idempotent, so
+// that it may be sent again where a GET may, if its body can. The content should have a media type, which tells the server how to read it.
+//
+// A redirect with status 301, 302, 307 or 308 is followed by the same QUERY with its
+// content; only POST becomes GET after 301 and 302. 303 leads to a GET of the answer.
+func (c *Client) Query(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
+	return c.Request(ctx, methodQuery, url, opts...)
+}
+
 // BaseURL gives a copy of the base URL without user information, nil if there is
 // none.
 func (c *Client) BaseURL() *url.URL {

@@ -48,6 +48,7 @@ type conduct struct {
 	http2       http2Said
 	proxyHeader *proxyHeader // nil: none
 
+	sending    sending
 	hooks      hooks
 	middleware []Middleware // of the request alone
 	codings    codings      // beside parley's own
@@ -56,7 +57,8 @@ type conduct struct {
 // said reports whether anything differs from the default.
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
-		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil || !c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
+		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil ||
+		c.sending.said() || !c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
 }
 
 // plain reports whether nothing of the user's runs between the call and the transport.
@@ -104,6 +106,7 @@ func (c *conduct) over(earlier *conduct) *conduct {
 		out.http2 = c.http2
 	}
 	out.proxyHeader = c.proxyHeader.over(earlier.proxyHeader)
+	out.sending = c.sending.over(earlier.sending)
 	out.hooks = c.hooks.after(earlier.hooks)
 	out.middleware = joined(earlier.middleware, c.middleware)
 	if c.codings != nil {

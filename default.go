@@ -67,6 +67,11 @@ func Delete(ctx context.Context, url string, opts ...RequestOption) (*Response, 
 	return do(ctx, http.MethodDelete, url, opts)
 }
 
+// Query sends a QUERY request over the shared session: see [Client.Query].
+func Query(ctx context.Context, url string, opts ...RequestOption) (*Response, error) {
+	return do(ctx, methodQuery, url, opts)
+}
+
 // Stream sends a request over the shared session and returns the response with its
 // body unread: see [Client.Stream].
 func Stream(ctx context.Context, method, url string, opts ...RequestOption) (*Response, error) {

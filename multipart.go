@@ -95,11 +95,12 @@ func FormReader(name, filename string, r io.Reader) Part {
 	return Part{Name: name, FileName: filename, Body: ReaderBody(r)}
 }
 
-// FormJSON gives a field with v as JSON (see [JSONBody]), of the type application/json.
-// What cannot be encoded is told by [MultipartBody].
+// FormJSON gives a field with v as JSON, of the type application/json. It is encoded when
+// the body is made: by [WithMultipart] together with the request and by its encoder (see
+// [WithJSONEncoder]), by [MultipartBody] as [JSONBody] does. What cannot be encoded is
+// told then.
 func FormJSON(name string, v any) Part {
-	body, err := JSONBody(v)
-	return Part{Name: name, Body: body, err: err}
+	return Part{Name: name, Body: &jsonValue{value: v}}
 }
 
 // MultipartBody gives parts as multipart/form-data (RFC 7578), in their order. Its
@@ -118,28 +119,41 @@ func FormJSON(name string, v any) Part {
 // a header or a media type, fs.ErrNotExist and the like for a file. The readers of
 // the parts are left alone then.
 func MultipartBody(parts ...Part) (Body, error) {
-	m, err := newMultipart(parts)
+	m, err := newMultipart(parts, nil)
 	if err != nil {
 		return nil, err
 	}
 	return m, nil
 }
 
-// WithMultipart sends fields and files as an HTML form does: see [MultipartBody]. Of
-// several options that give a body the last one counts: the fields of a form are
-// parts too, see [FormFields].
+// WithMultipart sends fields and files as an HTML form does: see [MultipartBody]. The
+// body is made together with the request, and what is wrong with a part is told then. Of
+// several options that give a body the last one counts: the fields of a form are parts
+// too, see [FormFields].
 func WithMultipart(parts ...Part) RequestOption {
-	m, err := newMultipart(parts)
-	if err == nil {
-		return WithBody(m)
+	return WithBody(formBody{parts: slices.Clone(parts)})
+}
+
+// formBody is a form that becomes a body together with its request.
+type formBody struct {
+	Body  // nil: nothing asks it before it is settled
+	parts []Part
+}
+
+func (f formBody) settle(how *conduct) (Body, error) {
+	m, err := newMultipart(f.parts, how)
+	if err != nil {
+		f.discard()
+		return nil, err
 	}
-	parts = slices.Clone(parts)
-	return requestOption(func(*requestConfig) error {
-		for _, p := range parts {
-			discardBody(p.Body)
-		}
-		return err
-	})
+	return m, nil
+}
+
+// discard closes the readers that nothing has opened.
+func (f formBody) discard() {
+	for _, p := range f.parts {
+		discardBody(p.Body)
+	}
 }
 
 // multipartBody is a body of parts that were checked.
@@ -168,11 +182,11 @@ func (p *checkedPart) label() string {
 	return fmt.Sprintf("part %d (%s) of the multipart body", p.place+1, quoteBad(p.name, 32))
 }
 
-func newMultipart(parts []Part) (*multipartBody, error) {
+func newMultipart(parts []Part, how *conduct) (*multipartBody, error) {
 	m := &multipartBody{parts: make([]*checkedPart, len(parts)), used: new(atomic.Bool)}
 	for i, p := range parts {
 		checked := &checkedPart{place: i, name: p.Name}
-		if err := checked.take(p); err != nil {
+		if err := checked.take(p, how); err != nil {
 			return nil, fmt.Errorf("%s: %w", checked.label(), err)
 		}
 		m.parts[i] = checked
@@ -184,11 +198,13 @@ func newMultipart(parts []Part) (*multipartBody, error) {
 }
 
 // take checks a part and takes over what is sent of it.
-func (p *checkedPart) take(from Part) (err error) {
+func (p *checkedPart) take(from Part, how *conduct) (err error) {
 	if from.err != nil {
 		return from.err
 	}
-	p.body = from.Body
+	if p.body, err = settled(from.Body, how); err != nil {
+		return err
+	}
 	if p.body == nil {
 		p.body = &bytesBody{}
 	}
@@ -266,7 +282,7 @@ func (m *multipartBody) Open() (io.ReadCloser, error) {
 	if m.whole != nil {
 		return m.whole.Open()
 	}
-	if m.once && !m.untouched() {
+	if m.once && m.begun() {
 		return nil, errPartsUsed
 	}
 	return &multipartReader{body: m, text: m.before(0)}, nil
@@ -282,9 +298,18 @@ func (m *multipartBody) before(i int) string {
 	return m.ending()
 }
 
-// untouched reports whether no part that can be read once only was begun.
+// begun reports whether a part that can be read once only was begun, as far as is known:
+// the bodies of others do not tell, but fail when they are opened.
+func (m *multipartBody) begun() bool {
+	return m.used.Load() || slices.ContainsFunc(m.parts, func(p *checkedPart) bool {
+		own, tells := p.body.(interface{ untouched() bool })
+		return tells && !p.body.Replayable() && !own.untouched()
+	})
+}
+
+// untouched reports whether it is certain that no such part was begun.
 func (m *multipartBody) untouched() bool {
-	return !m.used.Load() && !slices.ContainsFunc(m.parts, func(p *checkedPart) bool {
+	return !m.begun() && !slices.ContainsFunc(m.parts, func(p *checkedPart) bool {
 		return !p.body.Replayable() && !untouched(p.body)
 	})
 }

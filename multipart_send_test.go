@@ -9,6 +9,7 @@ import (
 	"mime/multipart"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -204,4 +205,30 @@ func TestWithMultipart_isStillThereWhenTheServerDidNotAskForIt(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "true <nil>", text)
 	require.EqualValues(t, 1, source.closed.Load())
+}
+
+// onceOwn is a Body of somebody's own that can be opened once.
+type onceOwn struct {
+	ownBody
+	used atomic.Bool
+}
+
+func (b *onceOwn) Replayable() bool { return false }
+func (b *onceOwn) Open() (io.ReadCloser, error) {
+	if b.used.Swap(true) {
+		return nil, parley.ErrBodyNotRewindable
+	}
+	return b.ownBody.Open()
+}
+
+func TestWithMultipart_takesABodyOfTheCallersThatCanBeReadOnce(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Echo())
+	c := sessionTo(t, s)
+	form := parley.WithMultipart(parley.Part{Name: "f", Body: &onceOwn{ownBody: ownBody{parts: []string{"own"}, size: -1}}})
+	_, err := c.Post(t.Context(), "up", form)
+	require.NoError(t, err)
+	require.Contains(t, s.Text(), "own")
+	_, err = c.Post(t.Context(), "up", form)
+	require.ErrorIs(t, err, parley.ErrBodyNotRewindable)
 }

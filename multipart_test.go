@@ -416,7 +416,7 @@ func TestMultipart_tellsWhatIsWrongWithAPart(t *testing.T) {
 		"no name":             {parley.Part{}, nil, "part 2 () of the multipart body: invalid option: it has no name"},
 		"no such file":        {parley.FormFile("f", missing), fs.ErrNotExist, "part 2 (f)"},
 		"a directory":         {parley.FormFile("f", t.TempDir()), nil, "not a regular file"},
-		"what JSON has not":   {parley.FormJSON("f", make(chan int)), nil, "encode the JSON body"},
+		"what JSON has not":   {parley.FormJSON("f", make(chan int)), nil, "encode chan int as JSON"},
 		"Content-Disposition": {parley.Part{Name: "f", Header: http.Header{"content-disposition": {"x"}}}, parley.ErrInvalidHeader, "made from Name and FileName"},
 		"two types":           {parley.Part{Name: "f", Header: http.Header{"Content-Type": {"a/b", "a/c"}}}, parley.ErrInvalidHeader, "not one media type"},
 	} {

@@ -406,9 +406,6 @@ func withBody(b Body, err error) RequestOption {
 	})
 }
 
-// WithJSON sends v as JSON: see [JSONBody].
-func WithJSON(v any) RequestOption { return withBody(JSONBody(v)) }
-
 // WithXML sends v as XML: see [XMLBody].
 func WithXML(v any) RequestOption { return withBody(XMLBody(v)) }
 
@@ -418,11 +415,6 @@ func WithForm(v any) RequestOption { return withBody(FormBody(v)) }
 // WithBytes sends b, without a content type. b must not be changed until the
 // request has ended.
 func WithBytes(b []byte) RequestOption { return WithBody(BytesBody(b, "")) }
-
-// WithText sends s as text/plain in UTF-8.
-func WithText(s string) RequestOption {
-	return WithBody(BytesBody([]byte(s), "text/plain; charset=utf-8"))
-}
 
 // WithReader sends what r reads: see [ReaderBody].
 func WithReader(r io.Reader) RequestOption {

@@ -98,7 +98,7 @@ func TestOption_aBadValueOfARequestIsAnErrorThatSaysWhatToDo(t *testing.T) {
 		kind   error
 		text   string
 	}{
-		"JSON":         {parley.WithJSON(math.NaN()), nil, "encode the JSON body: "},
+		"JSON":         {parley.WithJSON(math.NaN()), nil, "encode float64 as JSON: "},
 		"XML":          {parley.WithXML(map[string]string{}), nil, "encode the XML body: "},
 		"form":         {parley.WithForm(7), nil, "give Params, url.Values, a map with string keys or a struct with url tags"},
 		"file":         {parley.WithBodyFile("no/such/file"), fs.ErrNotExist, "no/such/file"},

@@ -129,7 +129,7 @@ func (p *plan) frame(req *Request, h *h1.RequestHead) error {
 // bodyExpected reports whether a request without content announces that it has
 // none (RFC 9110, section 8.6).
 func bodyExpected(method string) bool {
-	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch || method == methodQuery
 }
 
 // framingHeaders reads what the caller's header says of the body: whether it is to

@@ -292,8 +292,12 @@ func (r *Request) askPlainParts() {
 // applyOwn takes over what only a request has.
 func (r *Request) applyOwn(rc *requestConfig) error {
 	if rc.body != nil {
-		r.Body = rc.body
-		if typ := rc.body.ContentType(); typ != "" && rc.header["Content-Type"] == nil && !slices.Contains(r.omitted().headers, "Content-Type") {
+		body, err := settled(rc.body, r.conduct)
+		if err != nil {
+			return err
+		}
+		r.Body = body
+		if typ := body.ContentType(); typ != "" && rc.header["Content-Type"] == nil && !slices.Contains(r.omitted().headers, "Content-Type") {
 			if err := h1.CheckField("Content-Type", typ); err != nil {
 				return because(ErrInvalidHeader, err)
 			}
@@ -379,7 +383,10 @@ func cmpOr(a, b *attribute) *attribute {
 
 // usualMethods are written in upper case however they were given; other methods
 // are case-sensitive and left alone (RFC 9110, section 9.1).
-var usualMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"}
+var usualMethods = []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT", "QUERY"}
+
+// methodQuery is the method of RFC 10008, for which net/http has no name.
+const methodQuery = "QUERY"
 
 func normalMethod(m string) string {
 	for _, u := range usualMethods {
@@ -396,10 +403,10 @@ func normalMethod(m string) string {
 }
 
 // idempotent reports whether a method may be repeated without asking (RFC 9110,
-// section 9.2.2).
+// section 9.2.2; for QUERY RFC 10008, section 2).
 func idempotent(method string) bool {
 	switch method {
-	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE":
+	case "GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE", methodQuery:
 		return true
 	}
 	return false
