@@ -82,7 +82,7 @@ func newClient(parent *Client, opts []ClientOption) (*Client, error) {
 		*c.cfg = *parent.cfg
 		c.cfg.parent = parent.cfg
 		c.cfg.header = parent.cfg.header.Clone()
-		c.cfg.limitsSet = false
+		c.cfg.poolSaid = ""
 		c.cfg.onClose = nil
 		c.cfg.auth = nil // see overrideAuth
 		delete(c.cfg.header, "Authorization")
@@ -217,16 +217,16 @@ var messageHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-
 // prepareStack puts the layers together, the innermost first.
 func (c *Client) prepareStack(parent *Client) error {
 	switch {
-	case c.cfg.transport != nil && c.cfg.limitsSet:
-		return failed("WithPoolLimits is for the session's own pool; under WithTransport give the limits to the transport")
+	case c.cfg.transport != nil && c.cfg.poolSaid != "":
+		return failed("%s is for the session's own pool; under WithTransport give that to the transport", c.cfg.poolSaid)
 	case c.cfg.transport != nil:
 		c.network = c.cfg.transport
 		c.pool, _ = c.cfg.transport.(*Pool)
-	case parent != nil && parent.pool != nil && !c.cfg.limitsSet:
+	case parent != nil && parent.pool != nil && c.cfg.poolSaid == "":
 		c.pool = parent.pool
 		c.network = c.pool
 	default:
-		pool, err := NewPool(PoolConfig{Limits: c.cfg.limits})
+		pool, err := NewPool(c.cfg.pool)
 		if err != nil {
 			return err
 		}

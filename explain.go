@@ -408,6 +408,9 @@ func (c *Client) explainTransport(req *Request) Setting {
 	if c.cfg.transport != nil {
 		s.Value = fmt.Sprintf("%T", c.cfg.transport)
 		s.Source = c.cfg.source(func(p *clientConfig) bool { return p.transport != nil })
+	} else if own := c.cfg.pool.said(); own != "" {
+		s.Value += " with " + own + " of its own"
+		s.Source = c.cfg.source(func(p *clientConfig) bool { return p.pool == c.cfg.pool })
 	}
 	return s
 }

@@ -1,7 +1,6 @@
 package parley
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -11,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"golang.org/x/net/http/httpguts"
 
@@ -75,12 +73,6 @@ func (s http2Said) mode() HTTP2Mode {
 	}
 	return HTTP2Mode(s - 1)
 }
-
-// The times of a pool that was given none.
-const (
-	DefaultPingAfter   = 30 * time.Second
-	DefaultPingTimeout = 15 * time.Second
-)
 
 // wireProtocol is what the connections of a key speak.
 type wireProtocol uint8
@@ -285,17 +277,6 @@ func (p *Pool) opened(e *entry) {
 
 // grows is connpool's Growing.
 func grows(c *conn) bool { return c.h2 != nil && c.h2.Growing() }
-
-// newHTTP2 makes what begins HTTP/2 on a pool's connections.
-func newHTTP2(cfg *PoolConfig) *h2.Transport {
-	after := cmp.Or(cfg.PingAfter, DefaultPingAfter)
-	return h2.New(h2.Config{
-		PingAfter:    max(after, 0),
-		PingTimeout:  cmp.Or(max(cfg.PingTimeout, 0), DefaultPingTimeout),
-		WriteTimeout: DefaultWriteTimeout,
-		HeaderBytes:  MaxHeadBytes,
-	})
-}
 
 // provesForConnection reports whether the caller proves who he is by a scheme that holds
 // for the connection rather than the request, so that the next one would be answered in

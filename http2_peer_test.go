@@ -341,7 +341,7 @@ func TestHTTP2_ADeadPeerIsFoundByPing(t *testing.T) {
 		}
 		p.conn.Hold() // reads and says nothing any more
 	})
-	pool, err := parley.NewPool(parley.PoolConfig{PingAfter: 20 * time.Millisecond, PingTimeout: 20 * time.Millisecond})
+	pool, err := parley.NewPool(parley.PoolConfig{HTTP2: parley.HTTP2Settings{PingAfter: 20 * time.Millisecond, PingTimeout: 20 * time.Millisecond}})
 	require.NoError(t, err)
 	t.Cleanup(func() { pool.Close() })
 	c := peerSession(t, s, parley.WithTransport(pool))

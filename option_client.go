@@ -12,8 +12,8 @@ type clientConfig struct {
 	parent     *clientConfig // of the session that this one is derived from
 	base       string
 	baseSet    bool
-	limits     PoolLimits
-	limitsSet  bool
+	pool       PoolConfig // of the session's own pool
+	poolSaid   string     // the option that spoke of it; "": none did
 	jar        http.CookieJar
 	jarSet     bool
 	noEnv      bool
@@ -38,10 +38,12 @@ func WithBaseURL(u string) ClientOption {
 	})
 }
 
-// WithPoolLimits sets the limits of the session's own pool.
+// WithPoolLimits sets the limits of the session's own pool. A derived session that says
+// it has a pool of its own, with the HTTP/2 settings of the session that it is derived
+// from; under [WithTransport] it is an error.
 func WithPoolLimits(l PoolLimits) ClientOption {
 	return clientOption(func(c *clientConfig) error {
-		c.limits, c.limitsSet = l, true
+		c.pool.Limits, c.poolSaid = l, "WithPoolLimits"
 		return nil
 	})
 }

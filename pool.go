@@ -79,13 +79,22 @@ type PoolConfig struct {
 	// Dialer makes the connections for requests that name none. Default: a
 	// *net.Dialer, which races the addresses of a name (RFC 8305).
 	Dialer Dialer
-	// PingAfter is how long nothing may come on a connection of HTTP/2 before its
-	// server is asked by a PING whether it is alive. Default 30 s; less than zero: it
-	// is never asked.
-	PingAfter time.Duration
-	// PingTimeout is how long the server has for the answer before the connection is
-	// closed with all its requests. Default 15 s.
-	PingTimeout time.Duration
+	// HTTP2 tunes the connections that speak HTTP/2.
+	HTTP2 HTTP2Settings
+}
+
+// said names what is not as by default; "" if all is.
+func (cfg *PoolConfig) said() string {
+	limits, http2 := cfg.Limits != PoolLimits{}, cfg.HTTP2 != HTTP2Settings{}
+	switch {
+	case limits && http2:
+		return "limits and HTTP/2 settings"
+	case limits:
+		return "limits"
+	case http2:
+		return "HTTP/2 settings"
+	}
+	return ""
 }
 
 // Pool is the [Transport] that talks to the network: HTTP/1.1 and HTTP/2 over TCP and
@@ -105,16 +114,20 @@ type Pool struct {
 	leaks   leakLog
 }
 
-// NewPool makes a pool. It fails for limits that contradict each other.
+// NewPool makes a pool. It fails for limits that contradict each other, and for settings
+// out of their range.
 func NewPool(cfg PoolConfig) (*Pool, error) {
 	limits, err := cfg.Limits.resolve()
 	if err != nil {
 		return nil, err
 	}
+	if err := cfg.HTTP2.check(); err != nil {
+		return nil, err
+	}
 	if cfg.Dialer == nil {
 		cfg.Dialer = &net.Dialer{}
 	}
-	p := &Pool{dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs(), http2: newHTTP2(&cfg)}
+	p := &Pool{dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs(), http2: cfg.HTTP2.bridge()}
 	p.conns = connpool.New(connpool.Config[connKey, *conn]{
 		Dial:    p.dialConn,
 		Opened:  p.opened,

@@ -22,6 +22,13 @@ type Config struct {
 	PingTimeout  time.Duration // how long it has for the answer; zero means 15 s
 	WriteTimeout time.Duration // how long the peer may take no bytes at all
 	HeaderBytes  int64         // of a response's head, as RFC 9113, section 6.5.2 counts them
+
+	// Of these zero means what net/http takes.
+	StreamWindow     int // bytes that the peer may send on a stream before they are read
+	ConnWindow       int // the same of all streams together, at least twice that of RFC 9113
+	MaxFrameSize     int // bytes of a frame that the peer may send
+	HeaderTableSize  int // bytes of the peer's compression of headers
+	RequestTableSize int // the same of this side's
 }
 
 // Transport opens connections. It holds none itself.
@@ -48,12 +55,22 @@ func New(cfg Config) *Transport {
 		DisableCompression:     true,
 		MaxResponseHeaderBytes: cfg.HeaderBytes,
 		HTTP2: &http.HTTP2Config{
+			MaxReceiveBufferPerStream:     cfg.StreamWindow,
+			MaxReceiveBufferPerConnection: max(cfg.ConnWindow-initialWindow, 0), // which comes on top
+			MaxReadFrameSize:              cfg.MaxFrameSize,
+			MaxDecoderHeaderTableSize:     cfg.HeaderTableSize,
+			MaxEncoderHeaderTableSize:     cfg.RequestTableSize,
+
 			SendPingTimeout:  cfg.PingAfter,
 			PingTimeout:      cfg.PingTimeout,
 			WriteByteTimeout: cfg.WriteTimeout,
 		},
 	}}
 }
+
+// initialWindow is the window that each connection has before anything is said of it
+// (RFC 9113, section 6.9.2).
+const initialWindow = 1<<16 - 1
 
 // Open begins HTTP/2 on nc (RFC 9113, section 3.4). It does not wait for the peer's
 // settings. changed is called, on a goroutine of the connection's and with no lock held,
