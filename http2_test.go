@@ -195,6 +195,9 @@ func TestHTTP2_ManyAtOnceShareOneConnection(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		io.Copy(w, r.Body)
 	}, func(t *testing.T, s *http2Server, c *parley.Client) {
+		if s.trust != nil {
+			c = s.session(t, parley.WithHTTP2(parley.HTTP2Required)) // for which none waits only 250 ms
+		}
 		var all sync.WaitGroup
 		errs := make(chan error, 128)
 		for i := range 128 {

@@ -171,14 +171,21 @@ func (p *Pool[K, C]) check(
 
 // checked lets others share a connection that passed its check and has room for them.
 func (p *Pool[K, C]) checked(e *Entry[K, C]) {
-	e.checking.Store(false)
-	if e.Conn.Capacity() <= 1 { // asked after the store: a Wake that came before it did nothing
-		return
+	if e.Conn.Capacity() <= 1 {
+		e.checking.Store(false)
+		// Asked after the store: a Wake that came before it did nothing.
+		if e.Conn.Capacity() <= 1 && !e.awaited.Load() {
+			return
+		}
 	}
 	o := e.origin
 	var wk work[K, C]
 	o.mu.Lock()
-	o.openLocked(e)
+	e.checking.Store(false) // with the lock, so that nobody finds it neither checked soon nor open
+	e.awaited.Store(false)
+	if e.Conn.Capacity() > 1 {
+		o.openLocked(e)
+	}
 	o.settleLocked(p.now(), &wk)
 	o.mu.Unlock()
 	if wk.any() {

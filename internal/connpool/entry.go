@@ -26,6 +26,7 @@ type Entry[K comparable, C Conn] struct {
 	idleLimit atomic.Int64 // nanoseconds; 0: none
 	requests  atomic.Int64
 	checking  atomic.Bool // lent to one who still checks it: not to be shared
+	awaited   atomic.Bool // somebody waits for the end of that
 
 	// The rest is guarded by origin.mu, once the entry has been published.
 	pos       node[Entry[K, C]]

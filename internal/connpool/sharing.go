@@ -22,18 +22,27 @@ func (o *origin[K, C]) holdsLocked(now instant) bool {
 	return false
 }
 
-// growsLocked reports whether a lent connection is about to have room.
+// growsLocked reports whether a lent connection is about to have room: because its peer is about to say so, or because
+// the one who took it out of idleness has yet to check it.
 func (o *origin[K, C]) growsLocked() bool {
 	grows := o.pool.cfg.Growing
-	if grows == nil {
-		return false
-	}
 	for n := o.lent.head; n != nil; n = n.next {
-		if n.value.why == 0 && grows(n.value.Conn) {
+		e := n.value
+		if e.why == 0 && (grows != nil && grows(e.Conn) || e.checkedSoonLocked()) {
 			return true
 		}
 	}
 	return false
+}
+
+// checkedSoonLocked reports whether the connection is being checked, and sees to it that the origin is settled when
+// that is over.
+func (e *Entry[K, C]) checkedSoonLocked() bool {
+	if !e.checking.Load() {
+		return false
+	}
+	e.awaited.Store(true)
+	return e.checking.Load() // asked again: it may have ended before it was told
 }
 
 // patientLocked reports whether the first dial is still worth waiting for, and sees to it that somebody looks again

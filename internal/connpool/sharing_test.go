@@ -124,3 +124,38 @@ func TestWhoWaitedLongEnoughForAnothersDialStartsItsOwn(t *testing.T) {
 		r.finishDial(nil)
 	})
 }
+
+// What was idle is lent to one who checks it first. Others who come meanwhile wait for that rather than dial.
+func TestRequestsToASharedOriginWaitForAConnectionThatIsChecked(t *testing.T) {
+	for name, test := range map[string]struct {
+		capacity int64
+		passes   bool
+		dials    int
+	}{
+		"and share it":               {100, true, 0},
+		"and dial where it is full":  {1, true, 1},
+		"and dial where it is stale": {100, false, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			shares(t, Limits{Soft: -1}, ShareAlways, func(t *testing.T, r *rig, _ func(Sharing)) {
+				r.capacity = test.capacity
+				first := r.start(1, "a", Want{})
+				synctest.Wait()
+				r.finishDial(nil)
+				r.Release(first.conn(t).entry)
+				checking := make(chan bool)
+				r.cfg.Check = func(*fakeConn, time.Duration, bool) (bool, Reason) { return <-checking, ReasonPeerClosed }
+				one := r.start(2, "a", Want{})
+				two := r.start(3, "a", Want{})
+				require.Empty(t, r.pending())
+				checking <- test.passes
+				require.Len(t, r.pending(), test.dials)
+				for range test.dials {
+					r.finishDial(nil)
+				}
+				require.NotNil(t, one.conn(t))
+				require.NotNil(t, two.conn(t))
+			})
+		})
+	}
+}

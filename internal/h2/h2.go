@@ -105,6 +105,7 @@ type Conn struct {
 
 	active  atomic.Int64 // calls of RoundTrip whose Done is still to come
 	settled atomic.Bool  // the peer's first settings hold
+	grown   atomic.Bool  // and changed has been called since
 	closed  atomic.Bool
 	full    atomic.Bool // found without room by Capacity
 	heard   atomic.Int64
@@ -133,8 +134,9 @@ func (c *Conn) Capacity() int {
 	return max(1, free+int(c.active.Load()))
 }
 
-// Growing reports whether the peer has yet to say how many streams it allows.
-func (c *Conn) Growing() bool { return !c.settled.Load() && !c.closed.Load() }
+// Growing reports whether the peer has yet to say how many streams it allows, or those
+// who wait for that have yet to be told.
+func (c *Conn) Growing() bool { return !c.grown.Load() && !c.closed.Load() }
 
 // Usable reports whether the connection takes another stream, now or when there is room.
 func (c *Conn) Usable() bool { return c.Capacity() > 0 && c.cc.Load().Err() == nil }
@@ -169,6 +171,8 @@ func (w *wire) turn() {
 	grew := !c.settled.Load() && w.hadSettings()
 	if grew {
 		c.settled.Store(true)
+		c.changed()
+		c.grown.Store(true) // who finds no room now need not wait; below it is told again
 	}
 	cc := c.cc.Load()
 	if cc == nil {
