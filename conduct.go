@@ -49,6 +49,7 @@ type conduct struct {
 	proxyHeader *proxyHeader // nil: none
 
 	sending    sending
+	integrity  *integrity // nil: not said
 	hooks      hooks
 	middleware []Middleware // of the request alone
 	codings    codings      // beside parley's own
@@ -58,7 +59,7 @@ type conduct struct {
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
 		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil ||
-		c.sending.said() || !c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
+		c.sending.said() || c.integrity != nil || !c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
 }
 
 // plain reports whether nothing of the user's runs between the call and the transport.
@@ -107,6 +108,9 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	}
 	out.proxyHeader = c.proxyHeader.over(earlier.proxyHeader)
 	out.sending = c.sending.over(earlier.sending)
+	if c.integrity != nil {
+		out.integrity = c.integrity
+	}
 	out.hooks = c.hooks.after(earlier.hooks)
 	out.middleware = joined(earlier.middleware, c.middleware)
 	if c.codings != nil {

@@ -36,6 +36,7 @@ func (l decodeLayer) Send(ctx context.Context, req *Request) (*Response, error) 
 			}
 		}
 	}
+	req.guard(resp)
 	if req.MaxBodyBytes > 0 {
 		return boundBody(req, resp)
 	}

@@ -52,7 +52,7 @@ func (k *kind) Is(target error) bool {
 //	    ErrPublicKeyPin     the server has none of the pinned keys
 //	ErrUnsupportedProtocol, ErrInvalidURL, ErrTooManyRedirects,
 //	ErrInsecureRedirect, ErrRedirectRefused, ErrBodyNotRewindable, ErrDecoding,
-//	ErrBodyTooLarge, ErrAuth, ErrClientClosed
+//	ErrBodyTooLarge, ErrIntegrity, ErrAuth, ErrClientClosed
 //	ErrInvalidCookie, ErrNoCookie, ErrAmbiguousCookie, ErrCookieFile: see Jar
 //
 // A cancelled context matches [context.Canceled], a context's own deadline
@@ -92,6 +92,7 @@ var (
 	ErrBodyNotRewindable   error = &kind{text: "request body cannot be sent again"}
 	ErrDecoding            error = &kind{text: "cannot decode the body"}
 	ErrBodyTooLarge        error = &kind{text: "body too large"}
+	ErrIntegrity           error = &kind{text: "the content is not what its digest says"}
 	ErrAuth                error = &kind{text: "authentication failed"}
 	ErrPageLoop            error = &kind{text: "pages lead back to one that was read"}
 	ErrClientClosed        error = &kind{text: "client is closed"}

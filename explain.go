@@ -292,6 +292,9 @@ func (c *Client) explainConduct(req *Request) []Setting {
 		bound = strconv.FormatInt(req.MaxBodyBytes, 10)
 	}
 	add("MaxBodyBytes", bound, req.MaxBodyBytes == 0, func(p *clientConfig) bool { return p.maxBody == req.MaxBodyBytes })
+	if want := how.integrity; !want.none() {
+		add("Integrity", want.String(), false, func(p *clientConfig) bool { return p.conduct.integrity == want })
+	}
 	if forced := req.attrs.charset(); forced != nil {
 		add("Charset", forced.Name(), false, func(p *clientConfig) bool { return p.attrs.charset() == forced })
 	}
