@@ -214,6 +214,9 @@ type http2Conn struct {
 func (p *Pool) dialConn(ctx context.Context, key connKey) (*conn, error) {
 	c, err := dialConn(ctx, key, &p.logins)
 	if err != nil {
+		if key.proto == protoHTTP2 && refusesProtocols(err) {
+			return nil, because(ErrUnsupportedProtocol, fmt.Errorf("%s does not speak HTTP/2, which WithHTTP2 requires: %w", key.place(), err))
+		}
 		return nil, err
 	}
 	chosen := c.state != nil && c.state.NegotiatedProtocol == "h2"

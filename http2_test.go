@@ -336,10 +336,16 @@ func TestHTTP2_AnOriginThatAnswersByHTTP1AfterAll(t *testing.T) {
 		})
 	}
 	all.Wait()
-	required := newSession(t, parley.WithTLSConfig(authority.Trusted()), parley.WithHTTP2(parley.HTTP2Required), parley.WithEnv(false))
-	_, err := required.Get(t.Context(), "https://"+s.Addr())
-	require.Error(t, err)
-	requireNotSent(t, err)
+	for _, chooses := range [][]string{nil, {"http/1.1"}} { // a server that has nothing to choose from refuses the handshake
+		config := authority.Server(t)
+		config.NextProtos = chooses
+		s := wiretest.ServeTLS(t, config, func(c *wiretest.Conn) { _, _ = c.ReadRequest() })
+		required := newSession(t, parley.WithTLSConfig(authority.Trusted()), parley.WithHTTP2(parley.HTTP2Required), parley.WithEnv(false))
+		_, err := required.Get(t.Context(), "https://"+s.Addr())
+		require.ErrorIs(t, err, parley.ErrUnsupportedProtocol)
+		require.ErrorContains(t, err, "does not speak HTTP/2")
+		requireNotSent(t, err)
+	}
 }
 
 func TestHTTP2_InterimAnswersAndHooks(t *testing.T) {

@@ -116,14 +116,40 @@ func refusal(err error) string {
 		return "it refused the handshake"
 	}
 	what := "it refused the handshake: " + quoteBad(op.Err.Error(), 64)
-	// Package tls has the number of the alert in a type of its own.
-	if v := reflect.ValueOf(op.Err); v.CanUint() && slices.Contains(certificateAlerts, v.Uint()) {
+	if slices.Contains(certificateAlerts, alertOf(op)) {
 		what += "; it may want a client certificate, see WithClientCert"
 	}
 	return what
+}
+
+// alertOf gives the number of the alert by which the peer ended TLS, 0 for none that is
+// an error. Package tls has it in a type of its own.
+func alertOf(op *net.OpError) uint64 {
+	if v := reflect.ValueOf(op.Err); v.CanUint() {
+		return v.Uint()
+	}
+	return 0
 }
 
 // certificateAlerts are how servers answer to a client certificate that is missing or no
 // good (RFC 8446, section 6.2): handshake_failure, bad_certificate to
 // certificate_unknown, unknown_ca, access_denied, certificate_required.
 var certificateAlerts = []uint64{40, 42, 43, 44, 45, 46, 48, 49, 116}
+
+// alertNoProtocol is no_application_protocol (RFC 7301, section 3.2).
+const alertNoProtocol = 120
+
+// refusesProtocols reports whether a handshake failed as the server speaks none of the
+// protocols that it was offered. Some servers say so; some choose another one all the
+// same, for which package tls has no error but a text.
+func refusesProtocols(err error) bool {
+	var fault *tlsFault
+	if !errors.As(err, &fault) || errors.Is(err, ErrProxy) {
+		return false
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && refusedByPeer(err) {
+		return alertOf(op) == alertNoProtocol
+	}
+	return fault.err.Error() == "tls: server selected unadvertised ALPN protocol"
+}
