@@ -45,7 +45,7 @@ func TestClient_sendsFewHeadersByItselfAndEachCanBeReplacedOrRemoved(t *testing.
 		opts []parley.Option
 		want string
 	}{
-		"defaults": {nil, lines("GET /x HTTP/1.1", host, "Accept: */*", "Accept-Encoding: gzip", agent)},
+		"defaults": {nil, lines("GET /x HTTP/1.1", host, "Accept: */*", "Accept-Encoding: gzip, deflate, br, zstd", agent)},
 		"replaced": {
 			[]parley.Option{parley.WithHeader("user-agent", "own/1"), parley.WithHeader("ACCEPT", "text/html"), parley.WithHeader("Accept-Encoding", "br")},
 			lines("GET /x HTTP/1.1", host, "Accept: text/html", "Accept-Encoding: br", "User-Agent: own/1"),

@@ -1,21 +1,19 @@
 package parley
 
 import (
-	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
-	"sync"
 
-	"github.com/klauspost/compress/gzip"
+	"github.com/seed-0474a412/parley/internal/coding"
 )
 
-// acceptEncoding is what a session asks for by default; only these codings are
-// decoded, and only where a session asked for them by itself.
-const acceptEncoding = "gzip"
+// acceptEncoding is what a session asks for by default; only these codings, and those
+// that were given to the session, are decoded, and only where a session asked for them by
+// itself.
+const acceptEncoding = coding.Accept
 
 // maxCodings bounds the content codings of one answer, counted over all lines and
 // commas.
@@ -30,7 +28,7 @@ func (l decodeLayer) Send(ctx context.Context, req *Request) (*Response, error) 
 		return resp, err
 	}
 	if req.decode && len(resp.Header["Content-Encoding"]) > 0 && hasContent(req, resp) {
-		if err := decodeBody(req, resp); err != nil {
+		if err := decodeBody(ctx, req, resp); err != nil {
 			if resp, err = refuseBody(req, resp, err); err != nil {
 				return nil, err
 			}
@@ -51,24 +49,29 @@ func hasContent(req *Request, resp *Response) bool {
 		resp.ContentLength != 0 && req.Header["Range"] == nil
 }
 
-// decodeBody replaces the body by its decoded form. Codings that were not asked
-// for stay as they are.
-func decodeBody(req *Request, resp *Response) error {
-	codings, err := contentCodings(resp.Header)
+// decodeBody replaces the body by its decoded form. Where one of several codings was not
+// asked for, all stay as they are.
+func decodeBody(ctx context.Context, req *Request, resp *Response) error {
+	codings, n, err := contentCodings(resp.Header)
 	if err != nil {
 		return resp.fail("decode", PhaseDecode, because(ErrDecoding, err))
 	}
-	for _, c := range codings {
-		if c != "gzip" && c != "x-gzip" {
-			return nil
-		}
-	}
-	if len(codings) == 0 {
+	if n == 0 {
 		return nil
 	}
-	for range codings {
-		resp.Body = &gzipBody{raw: resp.Body, resp: resp}
+	b := &codedBody{raw: resp.Body, resp: resp, ctx: ctx}
+	if b.layers = b.one[:0]; n > 1 {
+		b.layers = make([]layer, 0, n)
 	}
+	for i := n - 1; i >= 0; i-- { // the last that was applied is the first to be undone
+		open, own := req.decoder(codings[i])
+		if open == nil {
+			return nil
+		}
+		b.layers = append(b.layers, layer{body: b, name: codings[i], open: open, own: own})
+	}
+	b.join(req.MaxBodyBytes)
+	resp.Body = b
 	resp.Header.Del("Content-Encoding")
 	resp.Header.Del("Content-Length")
 	resp.ContentLength = -1
@@ -76,141 +79,34 @@ func decodeBody(req *Request, resp *Response) error {
 	return nil
 }
 
-// contentCodings gives the codings in the order in which they were applied,
-// without identity.
-func contentCodings(h http.Header) ([]string, error) {
-	var out []string
-	n := 0
+// decoder gives what decodes a coding, nil if nothing does, and whether it is parley's
+// own.
+func (r *Request) decoder(name string) (open coding.Open, own bool) {
+	if name == "x-gzip" { // RFC 9110, section 8.4.1.3
+		name = "gzip"
+	}
+	if given := r.codings().named(name); given.Decode != nil {
+		return given.Decode, false
+	}
+	return coding.Lookup(name), true
+}
+
+// contentCodings gives the codings in the order in which they were applied, in lower case
+// and without identity, and how many they are.
+func contentCodings(h http.Header) (names [maxCodings]string, n int, err error) {
+	members := 0
 	for _, line := range h["Content-Encoding"] {
 		for c := range strings.SplitSeq(line, ",") {
-			if n++; n > maxCodings {
-				return nil, fmt.Errorf("more than %d content codings", maxCodings)
+			if members++; members > maxCodings {
+				return names, 0, fmt.Errorf("more than %d content codings", maxCodings)
 			}
 			if c = strings.ToLower(strings.Trim(c, " \t")); c != "" && c != "identity" {
-				out = append(out, c)
+				names[n] = c
+				n++
 			}
 		}
 	}
-	return out, nil
-}
-
-// maxEmptyMembers bounds the members without content that a gzip body may have.
-// Tools that join files leave a few; any number of them costs time and gives nothing.
-const maxEmptyMembers = 1000
-
-// gunzip is a decoder with the buffer that it reads from, which lasts from one
-// member to the next.
-type gunzip struct {
-	z  gzip.Reader
-	br bufio.Reader
-}
-
-var gunzips = sync.Pool{New: func() any { return new(gunzip) }}
-
-// gzipBody decodes gzip (RFC 1952). Nothing is read before the first Read.
-type gzipBody struct {
-	raw  io.ReadCloser
-	resp *Response
-	mu   sync.Mutex
-	d    *gunzip
-	err  error
-
-	inside  bool // a member was begun
-	content bool // it has given something
-	empty   int  // members that gave nothing
-}
-
-func (g *gzipBody) Read(p []byte) (int, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.err != nil || len(p) == 0 {
-		return 0, g.err
-	}
-	if g.d == nil {
-		g.d = gunzips.Get().(*gunzip)
-		g.d.br.Reset(g.raw)
-	}
-	n, err := g.read(p)
-	if err != nil {
-		g.finish(err)
-	}
-	return n, g.err
-}
-
-// read reads from one member after the other.
-func (g *gzipBody) read(p []byte) (int, error) {
-	for {
-		if !g.inside {
-			if err := g.begin(); err != nil {
-				return 0, err
-			}
-		}
-		n, err := g.d.z.Read(p)
-		g.content = g.content || n > 0
-		if err != io.EOF {
-			return n, err
-		}
-		g.inside = false
-		if !g.content {
-			if g.empty++; g.empty > maxEmptyMembers {
-				return 0, fmt.Errorf("more than %d members without content", maxEmptyMembers)
-			}
-		}
-		if n > 0 {
-			return n, nil
-		}
-	}
-}
-
-// begin reads the header of the next member; io.EOF says that there is none. A body
-// without any is taken as the empty content that it is meant for by servers which
-// set the header all the same.
-func (g *gzipBody) begin() error {
-	if _, err := g.d.br.Peek(1); err != nil {
-		return err
-	}
-	if err := g.d.z.Reset(&g.d.br); err != nil {
-		if err == io.EOF { // within the header
-			return io.ErrUnexpectedEOF
-		}
-		return err
-	}
-	g.d.z.Multistream(false)
-	g.inside, g.content = true, false
-	return nil
-}
-
-// finish gives the decoder back; err is what ended the reading.
-func (g *gzipBody) finish(err error) {
-	if g.err == nil {
-		if g.err = err; err != io.EOF {
-			g.err = g.wrap(err)
-		}
-	}
-	if g.d != nil {
-		g.d.br.Reset(nil)
-		gunzips.Put(g.d)
-		g.d = nil
-	}
-}
-
-// wrap tells errors of the coding from those of the connection beneath.
-func (g *gzipBody) wrap(err error) error {
-	if e := (*Error)(nil); errors.As(err, &e) {
-		return err
-	}
-	return g.resp.fail("decode", PhaseDecode, because(ErrDecoding, fmt.Errorf("gzip: %w", err)))
-}
-
-func (g *gzipBody) Close() error {
-	err := g.raw.Close() // ends a read that waits, which holds the lock
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.err == nil {
-		g.finish(errBodyClosed)
-		g.err = g.resp.closedError()
-	}
-	return err
+	return names, n, nil
 }
 
 // boundBody enforces MaxBodyBytes.
@@ -266,5 +162,10 @@ func (b *boundedBody) Read(p []byte) (int, error) {
 }
 
 func (b *boundedBody) tooLarge() error {
-	return b.resp.fail("read", PhaseRead, &cause{kind: ErrBodyTooLarge, err: fmt.Errorf("more than the allowed %d bytes", b.limit)})
+	return b.resp.tooLarge(b.limit)
+}
+
+// tooLarge is the error of a body that is larger than MaxBodyBytes.
+func (r *Response) tooLarge(limit int64) error {
+	return r.fail("read", PhaseRead, because(ErrBodyTooLarge, fmt.Errorf("more than the allowed %d bytes", limit)))
 }

@@ -163,6 +163,6 @@ func ExampleClient_Explain() {
 	// /v1/users/{user} Auth: <Basic auth> (session)
 	// Host: api.example.com (session)
 	// Accept: text/plain (request)
-	// Accept-Encoding: gzip (default)
+	// Accept-Encoding: gzip, deflate, br, zstd (default)
 	// User-Agent: parley/0.1.0 (default)
 }

@@ -54,7 +54,7 @@ func TestExplain_namesTheSourceOfEveryValue(t *testing.T) {
 	require.Equal(t, "https://a.test/v1/users/7", e.URL.String())
 	require.Equal(t, "/v1/users/{user}", e.Route)
 	require.Equal(t, map[string]string{
-		"Host": "a.test (session)", "Accept": "text/plain (request)", "Accept-Encoding": "gzip (default)",
+		"Host": "a.test (session)", "Accept": "text/plain (request)", "Accept-Encoding": "gzip, deflate, br, zstd (default)",
 		"Accept-Language": "fr (derived session)", "User-Agent": "parley/0.1.0 (default)", "X-Key": "[hidden] (session)",
 		"Content-Type": "text/plain; charset=utf-8 (request)",
 	}, explained(e.Headers))

@@ -3,6 +3,7 @@ module github.com/seed-0474a412/parley
 go 1.26.0
 
 require (
+	github.com/andybalholm/brotli v1.2.8
 	github.com/google/go-querystring v1.2.0
 	github.com/klauspost/compress v1.20.3
 	github.com/stretchr/testify v1.12.1

@@ -28,17 +28,7 @@ var pendingGolden = []struct {
 	feature string
 	needs   func(*golden.Case) bool
 }{
-	{"content codings", func(c *golden.Case) bool { return !onlyGzip(c.ContentCodings()) }},
 	{"resources", func(c *golden.Case) bool { return c.Client.Trailing != "" || len(c.Client.Append) > 0 }},
-}
-
-// onlyGzip reports whether there is no coding to undo but a single gzip.
-func onlyGzip(codings [][]string) bool {
-	return !slices.ContainsFunc(codings, func(layers []string) bool {
-		return len(layers) > 1 || slices.ContainsFunc(layers, func(layer string) bool {
-			return slices.Contains([]string{"deflate", "br", "zstd", "compress"}, layer)
-		})
-	})
 }
 
 // TestGolden runs the recorded cases of the systems that parley follows, as

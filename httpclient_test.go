@@ -53,7 +53,7 @@ func TestRoundTripper_hasAuthDecodingAndTheNetworkAlone(t *testing.T) {
 	resp, err := rt.RoundTrip(httpRequest(t, "GET", "http://a.test/x", nil))
 	require.Equal(t, "plain", done(t, resp, err))
 	require.True(t, resp.Uncompressed)
-	require.Equal(t, "GET /x HTTP/1.1\r\nHost: a.test\r\nAccept-Encoding: gzip\r\nAuthorization: Bearer token\r\nUser-Agent: "+c.Header().Get("User-Agent")+"\r\n\r\n", s.Text())
+	require.Equal(t, "GET /x HTTP/1.1\r\nHost: a.test\r\nAccept-Encoding: gzip, deflate, br, zstd\r\nAuthorization: Bearer token\r\nUser-Agent: "+c.Header().Get("User-Agent")+"\r\n\r\n", s.Text())
 
 	before := s.Text()
 	resp, err = rt.RoundTrip(httpRequest(t, "GET", "http://a.test/moved", nil))

@@ -257,7 +257,7 @@ func TestMerge_anotherOriginGetsOnlyWhatIsHarmless(t *testing.T) {
 		parley.WithQuery("token", "secret"), parley.WithCookie("own", "secret"), parley.WithTimeout(time.Minute),
 	}
 	c := newSession(t, session...)
-	harmless := []string{"Accept: text/plain", "Accept-Encoding: gzip", "Accept-Language: en", "User-Agent: own"}
+	harmless := []string{"Accept: text/plain", "Accept-Encoding: gzip, deflate, br, zstd", "Accept-Language: en", "User-Agent: own"}
 	foreign := func(host string, more ...string) string {
 		return lines(append([]string{"GET /x HTTP/1.1", "Host: " + host}, append(harmless, more...)...)...)
 	}

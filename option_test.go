@@ -126,8 +126,8 @@ func TestOption_headerOrderAndSpellingOnTheWire(t *testing.T) {
 	session := []parley.ClientOption{parley.WithHeader("X-B", "2"), parley.WithHeader("X-A", "1"), parley.WithHeader("User-Agent", "own")}
 	host := s.Addr()
 	c := sessionTo(t, s, append(session, parley.WithHeaderOrder("user-agent", "x-b", "Never-There", "HOST", "ACCEPT"))...)
-	require.Equal(t, lines("GET /x HTTP/1.1", "HOST: "+host, "user-agent: own", "x-b: 2", "ACCEPT: */*", "Accept-Encoding: gzip", "X-A: 1"), wireOf(t, s, c, "x"))
-	require.Equal(t, lines("GET /x HTTP/1.1", "Host: "+host, "x-A: 1", "cookie: c=1", "Accept: */*", "Accept-Encoding: gzip", "User-Agent: own", "X-B: 2"),
+	require.Equal(t, lines("GET /x HTTP/1.1", "HOST: "+host, "user-agent: own", "x-b: 2", "ACCEPT: */*", "Accept-Encoding: gzip, deflate, br, zstd", "X-A: 1"), wireOf(t, s, c, "x"))
+	require.Equal(t, lines("GET /x HTTP/1.1", "Host: "+host, "x-A: 1", "cookie: c=1", "Accept: */*", "Accept-Encoding: gzip, deflate, br, zstd", "User-Agent: own", "X-B: 2"),
 		wireOf(t, s, c, "x", parley.WithHeaderOrder("x-A", "cookie")), "the request's order replaces the session's")
 
 	before := s.Text()

@@ -37,23 +37,6 @@ func (c *Case) Sends(kind string) bool {
 	return slices.ContainsFunc(c.Calls, func(call Call) bool { return call.Body.Is(kind) })
 }
 
-// ContentCodings gives for each answer that has any the codings of its body, in lower case.
-func (c *Case) ContentCodings() [][]string {
-	var all [][]string
-	for _, a := range c.Answers() {
-		var codings []string
-		for coding := range strings.SplitSeq(strings.Join(a.header("Content-Encoding"), ","), ",") {
-			if coding = strings.ToLower(strings.TrimSpace(coding)); coding != "" {
-				codings = append(codings, coding)
-			}
-		}
-		if codings != nil {
-			all = append(all, codings)
-		}
-	}
-	return all
-}
-
 // head gives the first bytes of an answer that is given as a whole.
 func (a Answer) head() string {
 	text := string(a.Raw)

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/andybalholm/brotli"
 )
 
 // Rules are parley's departures and choices: where the systems agree and parley does otherwise, and where they differ
@@ -193,6 +195,11 @@ func errorRules() []Rule {
 			When:   anyAnswer(truncatedGzip),
 			Then:   fail("ErrDecoding", "ErrRead"),
 		}, {
+			Name:   "br is decoded wherever parley runs",
+			Reason: "it needs no library to be installed; without one the systems give the coded bytes, though they asked for others",
+			When:   anyAnswer(func(a Answer) bool { return a.coded("br") }),
+			Then:   expectUnbrotli,
+		}, {
 			Name:   "NaN, Infinity and numbers beyond a float64 are no JSON values",
 			Reason: "RFC 8259 section 6, and encoding/json; Python reads them",
 			When: func(c *Case) bool {
@@ -341,12 +348,16 @@ func onlyPythonReads(body []byte) bool {
 	return json.Valid(body)
 }
 
+// coded reports whether an answer's body has just this coding.
+func (a Answer) coded(name string) bool {
+	return slices.ContainsFunc(a.Headers, func(h [2]string) bool {
+		return strings.EqualFold(h[0], "Content-Encoding") && strings.EqualFold(h[1], name)
+	})
+}
+
 // truncatedGzip reports whether an answer's body is gzip without its end.
 func truncatedGzip(a Answer) bool {
-	coded := slices.ContainsFunc(a.Headers, func(h [2]string) bool {
-		return strings.EqualFold(h[0], "Content-Encoding") && strings.EqualFold(h[1], "gzip")
-	})
-	if !coded || len(a.Body) == 0 {
+	if !a.coded("gzip") || len(a.Body) == 0 {
 		return false
 	}
 	r, err := gzip.NewReader(bytes.NewReader(a.Body))
@@ -354,4 +365,18 @@ func truncatedGzip(a Answer) bool {
 		_, err = io.Copy(io.Discard, r)
 	}
 	return errors.Is(err, io.ErrUnexpectedEOF)
+}
+
+// expectUnbrotli expects the text that the body of the answer is when it has been decoded.
+func expectUnbrotli(c *Case, e *Expected) {
+	_, _, body := c.answered()
+	text, err := io.ReadAll(brotli.NewReader(bytes.NewReader(body)))
+	if err != nil {
+		fail("ErrDecoding")(c, e)
+		return
+	}
+	e.edit(func(o *Outcome) {
+		plain := string(text)
+		o.Replies[len(o.Replies)-1].Text = &plain
+	})
 }
