@@ -1,8 +1,12 @@
 package integration
 
 import (
+	"cmp"
 	"crypto/tls"
+	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/seed-0474a412/parley"
@@ -14,6 +18,20 @@ import (
 // siteAt leads https://site.test to an address.
 func siteAt(address string) parley.ClientOption { return parley.WithResolve("site.test:443", address) }
 
+// atSite completes a way to a port where a peer is https://site.test.
+func atSite(p *peer.Peer, port string, w way) way {
+	w.name, w.base = cmp.Or(w.name, port), "https://site.test"
+	w.opts = append(w.opts, siteAt(p.Addr(port)))
+	w.curl = append(w.curl, "--connect-to", "site.test:443:"+p.Addr(port))
+	return w
+}
+
+// atPlain completes a way to a port where a peer speaks without TLS.
+func atPlain(p *peer.Peer, port string, w way) way {
+	w.name, w.base = cmp.Or(w.name, port), p.URL(port)
+	return w
+}
+
 func haproxyWays(t *testing.T, o *origin) []way {
 	p := peer.Start(t, peer.Program{
 		Command: "haproxy",
@@ -22,10 +40,13 @@ func haproxyWays(t *testing.T, o *origin) []way {
 		Files:   o.files(t, map[string]string{"haproxy.cfg": config(t, "haproxy.cfg")}),
 		Values:  map[string]string{"Bin": o.plain.Listener.Addr().String()},
 	})
-	log := logOf(p, "output.log")
+	shown := func(front string) string {
+		return ` ` + front + ` bin/(first|second) .* "PUT (https://site\.test|http://127\.0\.0\.1:\d+)?/large PROTO"`
+	}
 	return []way{
-		{"plain", p.URL("plain"), nil, ` plain bin/(first|second) .* "PUT /large HTTP/1\.1"`, log, false},
-		{"TLS", "https://site.test", []parley.ClientOption{siteAt(p.Addr("tls"))}, ` tls~ bin/(first|second) .* "PUT /large HTTP/1\.1"`, log, false},
+		atPlain(p, "plain", way{shown: shown("plain"), log: logOf(p, "output.log"), speaks: []string{"h2c", "http/1.1"}, trailers: "both"}),
+		atSite(p, "tls", way{shown: shown("tls~"), log: logOf(p, "output.log"), speaks: []string{"http/1.1"}, trailers: "both"}),
+		atSite(p, "h2", way{shown: shown("h2~"), log: logOf(p, "output.log"), speaks: []string{"h2", "http/1.1"}, trailers: "both"}),
 	}
 }
 
@@ -50,16 +71,33 @@ func (o *origin) shows(t *testing.T) parley.Option {
 func nginxWays(t *testing.T, o *origin) []way {
 	p := nginxFront(t, o)
 	log := logOf(p, "access.log")
-	to := func(port string, more ...parley.ClientOption) []parley.ClientOption {
-		return append(more, siteAt(p.Addr(port)))
+	shown := func(port, version, user string) string {
+		return fmt.Sprintf(`^%d %s %s .*"PUT /large PROTO" 200`, p.Port(port), version, user)
 	}
-	const site = "https://site.test"
-	return []way{
-		{"TLS 1.2", site, to("tls12"), `TLSv1\.2 NONE .*"PUT /large HTTP/1\.1" 200`, log, false},
-		{"TLS 1.3", site, to("tls13"), `TLSv1\.3 NONE .*"PUT /large HTTP/1\.1" 200`, log, false},
-		{"TLS 1.2, with a certificate", site, to("mutual12", o.shows(t)), `TLSv1\.2 SUCCESS CN=client\.test .*"PUT /large HTTP/1\.1" 200`, log, false},
-		{"TLS 1.3, with a certificate", site, to("mutual13", o.shows(t)), `TLSv1\.3 SUCCESS CN=client\.test .*"PUT /large HTTP/1\.1" 200`, log, false},
+	cert, key := o.userFiles(t)
+	ways := []way{atPlain(p, "h2c", way{shown: shown("h2c", "-", "-"), log: log, speaks: []string{"h2c"}, trailers: "down"})}
+	for _, front := range []struct{ name, version string }{{"12", `TLSv1\.2`}, {"13", `TLSv1\.3`}} {
+		both, one := []string{"h2", "http/1.1"}, []string{"http/1.1"}
+		shows, curl := []parley.ClientOption{o.shows(t)}, []string{"--cert", cert, "--key", key}
+		ways = append(ways,
+			atSite(p, "tls"+front.name, way{shown: shown("tls"+front.name, front.version, "NONE -"), log: log, speaks: one}),
+			atSite(p, "mutual"+front.name, way{shown: shown("mutual"+front.name, front.version, `SUCCESS CN=client\.test`), log: log, speaks: one, opts: shows, curl: curl}),
+			atSite(p, "h2-"+front.name, way{shown: shown("h2-"+front.name, front.version, "NONE -"), log: log, speaks: both, trailers: "down"}),
+			atSite(p, "h2-mutual"+front.name, way{shown: shown("h2-mutual"+front.name, front.version, `SUCCESS CN=client\.test`), log: log, speaks: both, trailers: "down", opts: shows, curl: curl}),
+		)
 	}
+	return ways
+}
+
+// userFiles gives the paths of the origin's user's certificate and key.
+func (o *origin) userFiles(t *testing.T) (cert, key string) {
+	t.Helper()
+	dir := t.TempDir()
+	certPEM, keyPEM := wiretest.PairPEM(t, o.user)
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	require.NoError(t, os.WriteFile(cert, certPEM, 0o600))
+	require.NoError(t, os.WriteFile(key, keyPEM, 0o600))
+	return cert, key
 }
 
 func TestNginxVersionsAndCertificates(t *testing.T) {

@@ -39,12 +39,20 @@ func danteWays(t *testing.T, o *origin) []way {
 	shown := func(s *httptest.Server) string { // Dante writes addresses with a dot before the port
 		return ` pass\(2\): tcp/connect .* ` + regexp.QuoteMeta(strings.ReplaceAll(s.Listener.Addr().String(), ":", ".")) + `$`
 	}
-	return []way{
-		{"names resolved here", o.at("http", "site.test"), []parley.ClientOption{through("socks5", p, "socks", nil), here("http")}, shown(o.plain), log, false},
-		{"names resolved here, TLS", o.at("https", "site.test"), []parley.ClientOption{through("socks5", p, "socks", nil), here("https")}, shown(o.tls), log, false},
-		{"names resolved there", o.at("http", "localhost"), []parley.ClientOption{through("socks5h", p, "socks", nil), onlyTo(p.Addr("socks"))}, shown(o.plain), log, false},
-		{"names resolved there, TLS", o.at("https", "localhost"), []parley.ClientOption{through("socks5h", p, "socks", nil), onlyTo(p.Addr("socks"))}, shown(o.tls), log, false},
+	var ways []way
+	for scheme, to := range map[string]*httptest.Server{"http": o.plain, "https": o.tls} {
+		mine := way{name: scheme + ", names resolved here", base: o.at(scheme, "site.test"), opts: []parley.ClientOption{here(scheme)}, shown: shown(to), log: log}
+		mine.curl = []string{"--resolve", strings.TrimPrefix(mine.base, scheme+"://") + ":127.0.0.1"}
+		theirs := way{name: scheme + ", names resolved there", base: o.at(scheme, "localhost"), opts: []parley.ClientOption{onlyTo(p.Addr("socks"))}, shown: shown(to), log: log}
+		for _, w := range []way{mine.throughProxy("socks5", p, "socks", nil), theirs.throughProxy("socks5h", p, "socks", nil)} {
+			w.trailers = "both" // Dante sees bytes
+			if !w.secure() {
+				w.speaks = []string{"h2c", "http/1.1"}
+			}
+			ways = append(ways, w)
+		}
 	}
+	return ways
 }
 
 // onlyTo is a dialer that reaches nothing but the proxy.
@@ -113,9 +121,11 @@ func socksWays(t *testing.T, o *origin) []way {
 		return append([]string(nil), s.asked...)
 	}
 	const shown = `^Aladdin site\.test \(127\.0\.0\.1\):\d+$`
+	opts := []parley.ClientOption{proxy, onlyTo(s.address)}
+	through := []string{"--proxy", "socks5h://" + s.address, "--proxy-user", user + ":" + password}
 	return []way{
-		{"with a password", o.at("http", "site.test"), []parley.ClientOption{proxy, onlyTo(s.address)}, shown, log, false},
-		{"with a password, TLS", o.at("https", "site.test"), []parley.ClientOption{proxy, onlyTo(s.address)}, shown, log, false},
+		{name: "http", base: o.at("http", "site.test"), opts: opts, curl: through, shown: shown, log: log, speaks: []string{"h2c", "http/1.1"}, trailers: "both"},
+		{name: "https", base: o.at("https", "site.test"), opts: opts, curl: through, shown: shown, log: log, speaks: []string{"h2", "http/1.1"}, trailers: "both"},
 	}
 }
 

@@ -37,6 +37,20 @@ func through(scheme string, p *peer.Peer, port string, login *url.Userinfo) parl
 	return parley.WithProxy((&url.URL{Scheme: scheme, Host: p.Addr(port), User: login}).String())
 }
 
+// throughProxy adds to a way what leads through a proxy, a tunnel for https.
+func (w way) throughProxy(scheme string, p *peer.Peer, port string, login *url.Userinfo) way {
+	w.opts = append(w.opts, through(scheme, p, port, login))
+	w.curl = append(w.curl, "--proxy", scheme+"://"+p.Addr(port))
+	if login != nil {
+		w.curl = append(w.curl, "--proxy-user", user+":"+password)
+	}
+	w.speaks = []string{"http/1.1"}
+	if w.secure() {
+		w.speaks, w.trailers = []string{"h2", "http/1.1"}, "both"
+	}
+	return w
+}
+
 // logOf gives the lines of a peer's log.
 func logOf(p *peer.Peer, name string) func(t *testing.T) []string {
 	return func(t *testing.T) []string { return p.Lines(t, name) }
@@ -46,15 +60,18 @@ func squidWays(t *testing.T, o *origin) []way {
 	p := squid(t, o, "Basic")
 	login := url.UserPassword(user, password)
 	log := logOf(p, "access.log")
-	plain, secure := o.at("http", "site.test"), o.at("https", "site.test")
-	return []way{
-		{"forwarding", plain, []parley.ClientOption{through("http", p, "open", nil)}, `^PUT http://site\.test:\d+/large 200 user=-`, log, false},
-		{"forwarding, with a password", plain, []parley.ClientOption{through("http", p, "guarded", login)}, `^PUT http://site\.test:\d+/large 200 user=Aladdin`, log, false},
-		{"forwarding, over TLS", plain, []parley.ClientOption{through("https", p, "tls", nil), parley.WithProxyTLSConfig(o.authority.Trusted())}, `^PUT http://site\.test:\d+/large 200 user=-`, log, false},
-		{"a tunnel", secure, []parley.ClientOption{through("http", p, "open", nil)}, `^CONNECT site\.test:\d+ 200 user=-`, log, false},
-		{"a tunnel, with a password", secure, []parley.ClientOption{through("http", p, "guarded", login)}, `^CONNECT site\.test:\d+ 200 user=Aladdin`, log, false},
-		{"a tunnel, over TLS", secure, []parley.ClientOption{through("https", p, "tls", nil), parley.WithProxyTLSConfig(o.authority.Trusted())}, `^CONNECT site\.test:\d+ 200 user=-`, log, false},
+	forward := way{base: o.at("http", "site.test"), shown: `^PUT http://site\.test:\d+/large 200 user=`, log: log}
+	tunnel := way{base: o.at("https", "site.test"), shown: `^CONNECT site\.test:\d+ 200 user=`, log: log}
+	var ways []way
+	for name, base := range map[string]way{"forwarding": forward, "a tunnel": tunnel} {
+		open, guarded, secured := base, base, base
+		open.name, open.shown = name, base.shown+"-"
+		guarded.name, guarded.shown = name+", with a password", base.shown+user
+		secured.name, secured.shown = name+", over TLS", base.shown+"-"
+		secured.opts = []parley.ClientOption{parley.WithProxyTLSConfig(o.authority.Trusted())}
+		ways = append(ways, open.throughProxy("http", p, "open", nil), guarded.throughProxy("http", p, "guarded", login), secured.throughProxy("https", p, "tls", nil))
 	}
+	return ways
 }
 
 // squidDigestWays are those where the password is proven and not shown.
@@ -65,11 +82,11 @@ func squidDigestWays(t *testing.T, o *origin) []way {
 	for _, scheme := range []string{"http", "https"} {
 		shown := map[string]string{"http": `^PUT http://site\.test:\d+/large 200 user=Aladdin`, "https": `^CONNECT site\.test:\d+ 200 user=Aladdin`}[scheme]
 		for _, w := range []way{
-			{name: "where it wants no other", log: logOf(only, "access.log"), opts: []parley.ClientOption{through("http", only, "guarded", login)}},
-			{name: "where it is preferred", log: logOf(both, "access.log"), opts: []parley.ClientOption{through("http", both, "guarded", login), parley.WithProxyDigest(true)}},
+			way{name: "where it wants no other", log: logOf(only, "access.log"), base: o.at(scheme, "site.test")}.throughProxy("http", only, "guarded", login),
+			way{name: "where it is preferred", log: logOf(both, "access.log"), base: o.at(scheme, "site.test"), opts: []parley.ClientOption{parley.WithProxyDigest(true)}}.throughProxy("http", both, "guarded", login),
 		} {
 			w.costly = true // the page of a 407 is longer than what is drained
-			w.name, w.base, w.shown = scheme+", "+w.name, o.at(scheme, "site.test"), shown
+			w.name, w.shown, w.curl = scheme+", "+w.name, shown, append(w.curl, "--proxy-digest")
 			ways = append(ways, w)
 		}
 	}
