@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -242,33 +241,19 @@ func (p *Pool) dialConn(ctx context.Context, key connKey) (*conn, error) {
 
 // beginHTTP2 makes a new connection one of HTTP/2.
 func (p *Pool) beginHTTP2(ctx context.Context, c *conn) error {
-	if err := c.sock.Release(); err != nil {
-		c.close(false)
-		return err
-	}
 	own := &http2Conn{}
 	stop := context.AfterFunc(ctx, func() { c.close(false) })
 	defer stop()
 	var err error
-	own.Conn, err = p.http2.Open(ctx, politeConn{c.rw, c}, func() {
+	c.sock.Begin() // for as long as there is a connection
+	c.sock.WriteWithin(p.patient)
+	own.Conn, err = p.http2.Open(ctx, c.rw, func() { c.close(true) }, func() {
 		if e := own.entry.Load(); e != nil {
 			p.conns.Wake(e)
 		}
 	})
 	c.h2 = own
 	return err
-}
-
-// politeConn is a connection as HTTP/2 uses it: who closes it does not wait long for the
-// peer.
-type politeConn struct {
-	net.Conn
-	c *conn
-}
-
-func (p politeConn) Close() error {
-	p.c.close(true)
-	return nil
 }
 
 // opened is connpool's Opened.

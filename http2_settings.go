@@ -99,7 +99,6 @@ func (s *HTTP2Settings) bridge() *h2.Transport {
 	return h2.New(h2.Config{
 		PingAfter:        max(cmp.Or(s.PingAfter, DefaultPingAfter), 0),
 		PingTimeout:      cmp.Or(s.PingTimeout, DefaultPingTimeout),
-		WriteTimeout:     max(cmp.Or(s.WriteTimeout, DefaultWriteTimeout), 0),
 		HeaderBytes:      MaxHeadBytes,
 		StreamWindow:     cmp.Or(s.StreamWindow, DefaultStreamWindow),
 		ConnWindow:       cmp.Or(s.ConnWindow, DefaultConnWindow),
@@ -107,6 +106,11 @@ func (s *HTTP2Settings) bridge() *h2.Transport {
 		HeaderTableSize:  cmp.Or(s.HeaderTableSize, DefaultHeaderTableSize),
 		RequestTableSize: cmp.Or(s.RequestTableSize, DefaultHeaderTableSize),
 	})
+}
+
+// writeTimeout is WriteTimeout as it holds; less than zero: there is none.
+func (s *HTTP2Settings) writeTimeout() time.Duration {
+	return cmp.Or(s.WriteTimeout, DefaultWriteTimeout)
 }
 
 // WithHTTP2Settings tunes HTTP/2 on the connections of the session's own pool; see

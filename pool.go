@@ -106,6 +106,7 @@ type Pool struct {
 	proxies *tlsConfigs // for TLS with proxies: a server and a proxy share nothing
 	logins  proxyLogins
 	http2   *h2.Transport
+	patient time.Duration // HTTP2Settings.WriteTimeout
 
 	protocols protocols
 
@@ -127,7 +128,10 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 	if cfg.Dialer == nil {
 		cfg.Dialer = &net.Dialer{}
 	}
-	p := &Pool{dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs(), http2: cfg.HTTP2.bridge()}
+	p := &Pool{
+		dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs(),
+		http2: cfg.HTTP2.bridge(), patient: cfg.HTTP2.writeTimeout(),
+	}
 	p.conns = connpool.New(connpool.Config[connKey, *conn]{
 		Dial:    p.dialConn,
 		Opened:  p.opened,

@@ -18,10 +18,9 @@ import (
 
 // Config says how connections behave. The zero value of a field means no such limit.
 type Config struct {
-	PingAfter    time.Duration // how long nothing may come before the peer is asked whether it is alive
-	PingTimeout  time.Duration // how long it has for the answer; zero means 15 s
-	WriteTimeout time.Duration // how long the peer may take no bytes at all
-	HeaderBytes  int64         // of a response's head, as RFC 9113, section 6.5.2 counts them
+	PingAfter   time.Duration // how long nothing may come before the peer is asked whether it is alive
+	PingTimeout time.Duration // how long it has for the answer; zero means 15 s
+	HeaderBytes int64         // of a response's head, as RFC 9113, section 6.5.2 counts them
 
 	// Of these zero means what net/http takes.
 	StreamWindow     int // bytes that the peer may send on a stream before they are read
@@ -61,9 +60,8 @@ func New(cfg Config) *Transport {
 			MaxDecoderHeaderTableSize:     cfg.HeaderTableSize,
 			MaxEncoderHeaderTableSize:     cfg.RequestTableSize,
 
-			SendPingTimeout:  cfg.PingAfter,
-			PingTimeout:      cfg.PingTimeout,
-			WriteByteTimeout: cfg.WriteTimeout,
+			SendPingTimeout: cfg.PingAfter,
+			PingTimeout:     cfg.PingTimeout,
 		},
 	}}
 }
@@ -73,16 +71,16 @@ func New(cfg Config) *Transport {
 const initialWindow = 1<<16 - 1
 
 // Open begins HTTP/2 on nc (RFC 9113, section 3.4). It does not wait for the peer's
-// settings. changed is called, on a goroutine of the connection's and with no lock held,
-// when it may take more streams than it did, and when it takes none any more. On failure
-// nc is closed.
-func (t *Transport) Open(ctx context.Context, nc net.Conn, changed func()) (*Conn, error) {
+// settings. How long a write may take is for nc to know; end is what closes it. changed
+// is called, on a goroutine of the connection's and with no lock held, when it may take
+// more streams than it did, and when it takes none any more. On failure nc is closed.
+func (t *Transport) Open(ctx context.Context, nc net.Conn, end, changed func()) (*Conn, error) {
 	c := &Conn{changed: changed}
-	w := &wire{Conn: nc, c: c}
 	// What the context is told about was told already, and nothing is dialled here.
-	cc, err := t.t.NewClientConn(context.WithValue(context.WithoutCancel(withoutTrace{ctx}), connKey{}, net.Conn(w)), "http", "h2.invalid:80")
+	ctx = context.WithValue(context.WithoutCancel(withoutTrace{ctx}), connKey{}, newWire(nc, &ear{nc: nc, end: end, c: c}))
+	cc, err := t.t.NewClientConn(ctx, "http", "h2.invalid:80")
 	if err != nil {
-		nc.Close()
+		end()
 		return nil, err
 	}
 	c.cc.Store(cc)
@@ -163,74 +161,6 @@ func (c *Conn) Done() { c.active.Add(-1) }
 // Close ends the connection with all its streams. It may be called again.
 func (c *Conn) Close() {
 	c.cc.Load().Close() // it always gives nil
-}
-
-// turn is called by the reader when it has dealt with all that came.
-func (w *wire) turn() {
-	c := w.c
-	grew := !c.settled.Load() && w.hadSettings()
-	if grew {
-		c.settled.Store(true)
-		c.changed()
-		c.grown.Store(true) // who finds no room now need not wait; below it is told again
-	}
-	cc := c.cc.Load()
-	if cc == nil {
-		return // nobody has the connection yet
-	}
-	free := cc.Available()
-	total := free + cc.InFlight()
-	grew = grew || total > w.total || free > 0 && c.full.Load() && c.full.Swap(false)
-	w.total = total
-	if grew || total == 0 {
-		c.changed()
-	}
-}
-
-// wire is the connection as net/http reads it.
-type wire struct {
-	net.Conn
-	c *Conn
-
-	// Of the goroutine that reads.
-	total int
-	first [frameHeader]byte
-	got   int64
-}
-
-// frameHeader is the length of a frame's header, which begins with 24 bits for the length
-// of what follows (RFC 9113, section 4.1).
-const frameHeader = 9
-
-// hadSettings reports whether the first frame has come, which is that of the settings
-// (RFC 9113, section 3.4).
-func (w *wire) hadSettings() bool {
-	length := int64(w.first[0])<<16 | int64(w.first[1])<<8 | int64(w.first[2])
-	return w.got >= frameHeader+length
-}
-
-func (w *wire) Read(p []byte) (int, error) {
-	if w.got > 0 {
-		w.turn()
-	}
-	n, err := w.Conn.Read(p)
-	if n > 0 {
-		if w.got < frameHeader {
-			copy(w.first[w.got:], p[:n])
-		}
-		w.got += int64(n)
-		w.c.heard.Store(time.Now().UnixNano())
-	}
-	return n, err
-}
-
-// Close is called for whatever reason the connection ends.
-func (w *wire) Close() error {
-	err := w.Conn.Close()
-	if !w.c.closed.Swap(true) {
-		w.c.changed()
-	}
-	return err
 }
 
 // Bodiless reports whether the stream of a response had ended with its head.
