@@ -95,6 +95,12 @@ type exchange struct {
 // Send sends a request on a connection of its origin, waiting for one as the limits
 // demand, and returns the response with its body unread. See [Transport].
 //
+// A request is sent again, once, if its body can be and the connection had served
+// others: where that failed before the answer began and the method is idempotent or
+// nothing was written, and after a 421, by which a server says that it has not acted on
+// what came to it this way (RFC 9110, section 15.5.20). By HTTP/2 it also is where the
+// server says that it has not acted on it.
+//
 // An [httptrace.ClientTrace] in the context is told of everything that it has a hook
 // for, in the order and with the meaning of [http.Transport]. A session that sends
 // several requests for a call, to follow a redirect or to try again, has each of
@@ -194,7 +200,7 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 		x.buf.now = sock.Now()
 	}
 	x.rec.entered = x.buf.now
-	again := req.Body == nil || req.Body.Replayable()
+	again := req.replayable()
 	want := connpool.Want{
 		Wait:    x.limit.Pool,
 		Connect: x.limit.Connect,
@@ -217,12 +223,7 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 		if failure == nil {
 			return &x.resp, nil
 		}
-		// A reused connection that fails before the first byte of an answer was
-		// most likely closed by the peer for being idle.
-		stale := got.Reused && !x.began && failure.broken
-		x.wrote = x.wrote || x.sentBy(failure) != NotSent
-		stale = stale || failure.refused && !refused
-		if !stale || !again || x.wrote && !idempotent(req.Method) {
+		if !again || !x.repeats(failure, got, refused) {
 			x.endTry(failure.reason)
 			return nil, failure.err
 		}
@@ -247,6 +248,31 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 		}
 	}
 }
+
+// repeats reports whether a request that can be sent again is to be, after a try that
+// failed. refused says that it was once before, as its server had not acted on it.
+func (x *exchange) repeats(f *failure, got connpool.Got, refused bool) bool {
+	if f.misdirected {
+		x.wrote = true
+		return true
+	}
+	// A reused connection that fails before the first byte of an answer was most
+	// likely closed by the peer for being idle.
+	stale := got.Reused && !x.began && f.broken
+	x.wrote = x.wrote || x.sentBy(f) != NotSent
+	return (stale || f.refused && !refused) && (!x.wrote || idempotent(x.req.Method))
+}
+
+// misdirected reports whether an answer says that the server serves the request, but not
+// on this connection, which was reused or shared: whatever the method, it was not acted
+// on, and is sent again on another (RFC 9110, section 15.5.20). On a new one the answer
+// stands.
+func (x *exchange) misdirected(status int, got connpool.Got) bool {
+	return status == http.StatusMisdirectedRequest && got.Reused && x.conn().held == nil && x.req.replayable()
+}
+
+// replayable reports whether the body can be opened again.
+func (r *Request) replayable() bool { return r.Body == nil || r.Body.Replayable() }
 
 // acquire lends a connection. The pool has looked at those that were idle, but not
 // at one that is handed over from the last exchange to the next.
@@ -301,6 +327,7 @@ func (x *exchange) note(e *entry, got connpool.Got) {
 	}
 	x.rec.waited = x.buf.now
 	x.rec.reused, x.rec.facts = got.Reused, e.Conn.facts
+	x.rec.first, x.rec.answered = 0, 0 // of an earlier try
 }
 
 // run sends the request on a connection and reads the head of the answer. On
@@ -320,10 +347,15 @@ func (x *exchange) run(got connpool.Got, p *plan) *failure {
 	if f == nil {
 		f = x.readHead()
 	}
-	if f == nil {
-		x.respond()
+	switch {
+	case f != nil:
+		return f
+	case x.misdirected(x.buf.head.StatusCode, got):
+		x.buf.head = h1.ResponseHead{}
+		return &failure{misdirected: true}
 	}
-	return f
+	x.respond()
+	return nil
 }
 
 // send writes the request, or starts what writes it.

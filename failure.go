@@ -17,6 +17,8 @@ type failure struct {
 	err    *Error
 	reason connpool.Reason
 	broken bool // the connection failed, not a limit, the caller or HTTP
+	// misdirected: the connection is the wrong one for the request. There is no err.
+	misdirected bool
 
 	// Of HTTP/2 alone.
 	refused bool // the server has not acted on the request and says so

@@ -270,7 +270,7 @@ type PoolCounts struct {
 // PoolStats is a snapshot of a pool.
 type PoolStats struct {
 	PoolCounts
-	Replays  int64            // requests sent again after a reused connection had failed
+	Replays  int64            // requests sent again after a reused connection had failed, or had been the wrong one
 	Timeouts map[Phase]int64  // requests ended by a timeout, by phase
 	Leaked   int64            // responses that were never closed, found by the garbage collector
 	Leaks    map[string]int64 // of these, the URLs that they came from, with the query hidden; at most 64

@@ -87,6 +87,10 @@ func (x *exchange) runStream(got connpool.Got, p *plan) *failure {
 		return f
 	}
 	s.watch.headCame()
+	if x.misdirected(in.StatusCode, got) {
+		s.finish()
+		return &failure{misdirected: true}
+	}
 	s.respond()
 	return nil
 }

@@ -117,3 +117,11 @@ func (a *Authority) Server(t testing.TB, names ...string) *tls.Config {
 
 // Raw is the authority's own certificate in DER.
 func (a *Authority) Raw() []byte { return a.cert.Raw }
+
+// ServerHTTP2 is Server for one that chooses HTTP/2 of what it is offered.
+func (a *Authority) ServerHTTP2(t testing.TB, names ...string) *tls.Config {
+	t.Helper()
+	cfg := a.Server(t, names...)
+	cfg.NextProtos = []string{"h2", "http/1.1"}
+	return cfg
+}

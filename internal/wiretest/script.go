@@ -12,9 +12,14 @@ func OK(content string) string {
 }
 
 // Answer is a script that answers every request with what reply gives for it, and
-// ends when that is "" or the peer is gone.
+// ends when that is "" or the peer is gone. A peer that begins with HTTP/2 is answered
+// by that, with the same: see [Server.Received] for what is recorded then.
 func Answer(reply func(c *Conn, r *Request) string) func(*Conn) {
 	return func(c *Conn) {
+		if c.speaksHTTP2() {
+			c.answerHTTP2(reply)
+			return
+		}
 		for {
 			r, err := c.ReadRequest()
 			if err != nil {

@@ -44,6 +44,7 @@ type Conn struct {
 	server *Server
 	mu     sync.Mutex
 	read   bytes.Buffer
+	framed bool // speaks HTTP/2: its bytes are not recorded
 }
 
 // Request is a request as it was read: its head byte for byte, and what net/http
@@ -175,7 +176,8 @@ func (s *Server) Accepted() int {
 	return s.accepted
 }
 
-// Received gives what was read so far, by connection. With TLS it is the plain text.
+// Received gives what was read so far, by connection. With TLS it is the plain text, by
+// HTTP/2 the requests as HTTP/1.1 would have written them.
 func (s *Server) Received() []string {
 	s.mu.Lock()
 	conns := s.conns
@@ -262,7 +264,9 @@ type recorder struct{ c *Conn }
 func (r recorder) Read(p []byte) (int, error) {
 	n, err := r.c.Conn.Read(p)
 	r.c.mu.Lock()
-	r.c.read.Write(p[:n])
+	if !r.c.framed {
+		r.c.read.Write(p[:n])
+	}
 	r.c.mu.Unlock()
 	return n, err
 }
