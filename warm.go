@@ -9,8 +9,8 @@ import (
 
 // Warm opens connections to the origin of a URL, joined to the base URL, ahead of need, so
 // that n are idle, and returns when they are there or could not be made. It opens as many
-// as are missing from those that are idle, all at once, with the settings that a request
-// with these options would have. It gives how many of the n there are.
+// as are missing from those that are idle and still there, all at once, with the settings
+// that a request with these options would have. It gives how many of the n there are.
 //
 // The limits of the pool hold: where they leave no slots that are free, and that nobody
 // waits for, there are fewer, which is no error. What is idle beyond [PoolLimits].Soft

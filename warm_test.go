@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/netip"
 	"runtime"
+	"sync"
 	"testing"
 	"time"
 
@@ -40,6 +41,36 @@ func TestWarm_opensAheadOfNeed(t *testing.T) {
 	client.CloseIdle()
 	require.Zero(t, client.Stats().Idle)
 	require.EqualValues(t, 4, client.Stats().Closed["idle connections closed"])
+}
+
+// What the server has closed meanwhile does not count as there.
+func TestWarm_looksWhetherConnectionsAreStillThere(t *testing.T) {
+	t.Parallel()
+	gone := make(chan struct{})
+	var left sync.WaitGroup
+	left.Add(2)
+	server := wiretest.Serve(t, func(c *wiretest.Conn) {
+		if c.Index > 1 {
+			wiretest.Echo()(c)
+			return
+		}
+		defer left.Done()
+		<-gone
+		c.Close()
+	})
+	client := newSession(t, parley.WithBaseURL(server.URL()))
+	n, err := client.Warm(t.Context(), "", 2)
+	require.NoError(t, err)
+	require.Equal(t, 2, n)
+	wiretest.Eventually(t, func() bool { return server.Accepted() == 2 }, "both have been accepted")
+	close(gone)
+	left.Wait()
+	wiretest.Eventually(t, func() bool {
+		n, err := client.Warm(t.Context(), "", 2)
+		return err == nil && n == 2 && server.Accepted() == 4
+	}, "both have been replaced")
+	require.EqualValues(t, 2, client.Stats().Closed["peer closed while idle"])
+	require.Equal(t, "/x", textOf(t, client, "x"))
 }
 
 func TestWarm_failures(t *testing.T) {

@@ -1,8 +1,11 @@
 package connpool
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"sync"
+	"time"
 )
 
 // warming collects what comes of the dials of one Warm.
@@ -30,9 +33,9 @@ func (wm *warming) read() (int, error) {
 	return wm.made, wm.err
 }
 
-// Warm dials for the origin key ahead of need, as many at once as are missing from n idle connections and as the limits
-// leave slots for that nobody waits for, and waits until these dials have ended. It makes no room by closing others.
-// Requests that come meanwhile may take the connections.
+// Warm dials for the origin key ahead of need, as many at once as are missing from n idle connections that pass Check
+// and as the limits leave slots for that nobody waits for, and waits until these dials have ended. It makes no room by
+// closing others. Requests that come meanwhile may take the connections.
 //
 // It gives how many of the n there are: those that were idle, and those that were made. The error is that of the first
 // dial that failed, ErrClosed, or one that matches the context's error and its cause; the dials then go on, and their
@@ -40,6 +43,9 @@ func (wm *warming) read() (int, error) {
 func (p *Pool[K, C]) Warm(ctx context.Context, key K, n int, want Want) (int, error) {
 	if ctx.Err() != nil {
 		return 0, contextError(ctx)
+	}
+	if p.cfg.Check != nil {
+		p.sift(key, n)
 	}
 	var o *origin[K, C]
 	for {
@@ -106,4 +112,60 @@ func (o *origin[K, C]) warmLocked(ctx context.Context, n int, want Want, wm *war
 		o.orphans.pushBack(d.startLocked(now))
 	}
 	return idle
+}
+
+// sift looks at n of the idle connections of key as one does who is about to use them, and closes those that fail their
+// check. They count as lent meanwhile, and go on being idle where they were afterwards.
+func (p *Pool[K, C]) sift(key K, n int) {
+	p.mapMu.RLock()
+	o := p.origins[key]
+	p.mapMu.RUnlock()
+	if o == nil {
+		return
+	}
+	now := p.now()
+	var taken []*Entry[K, C]
+	o.mu.Lock()
+	for len(taken) < n && o.idle.n > 0 {
+		e := o.idle.popFront()
+		o.lendLocked(e, now, false)
+		e.checking.Store(true)
+		taken = append(taken, e)
+	}
+	o.mu.Unlock()
+	for _, e := range slices.Backward(taken) { // as they came, so that they keep their order
+		why := Reason(0)
+		idle := max(time.Duration(now-e.idleAt), 0) // which nobody changes while it is lent
+		if ok, reason := p.cfg.Check(e.Conn, idle, false); !ok {
+			why = cmp.Or(reason, ReasonError)
+		}
+		e.checking.Store(false)
+		p.putBack(e, why)
+	}
+	var wk work[K, C]
+	o.mu.Lock()
+	o.expireLocked(p.now(), &wk) // what is planned for them has to be planned anew
+	o.mu.Unlock()
+	p.finish(&wk)
+}
+
+// putBack ends a loan that was none of a request, for a reason not to lend the connection again if why is not 0.
+func (p *Pool[K, C]) putBack(e *Entry[K, C], why Reason) {
+	o := e.origin
+	var wk work[K, C]
+	o.mu.Lock()
+	idleAt := e.idleAt
+	e.requests.Add(-1)
+	o.endLoanLocked(e, why, p.now(), &wk)
+	if e.state == stateIdle {
+		o.idle.remove(&e.pos)
+		e.idleAt = idleAt
+		mark := o.idle.head
+		for mark != nil && mark.value.idleAt > idleAt {
+			mark = mark.next
+		}
+		o.idle.insertBefore(&e.pos, mark)
+	}
+	o.mu.Unlock()
+	p.finish(&wk)
 }

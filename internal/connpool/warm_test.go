@@ -65,6 +65,59 @@ func TestWarmDialsWhatIsMissing(t *testing.T) {
 	}
 }
 
+func TestWarmLooksAtWhatIsIdle(t *testing.T) {
+	limits := Limits{Soft: -1, IdleTimeout: time.Minute, MaxRequests: 2}
+	bubble(t, limits, func(t *testing.T, r *rig) {
+		var all []*Entry[string, *fakeConn]
+		for range 4 {
+			all = append(all, r.get("a"))
+		}
+		for _, e := range all {
+			time.Sleep(time.Second)
+			r.Release(e)
+		}
+		began := time.Now()
+		time.Sleep(30 * time.Second)
+		all[1].Conn.stale.Store(true)
+		all[3].Conn.stale.Store(true)
+		n, err := r.Warm(t.Context(), "a", 4, Want{})
+		require.NoError(t, err)
+		require.Equal(t, 4, n)
+		s := r.Stats()
+		require.Equal(t, 4, s.Idle)
+		require.EqualValues(t, 6, s.Dials)
+		require.EqualValues(t, 2, s.Closed[ReasonPeerClosed])
+		require.Zero(t, s.Reuses)
+
+		// The others were not used, and have been idle for as long as they have.
+		require.Equal(t, 1, all[0].Requests())
+		time.Sleep(time.Minute - time.Since(began) - 2*time.Second)
+		require.Equal(t, 3, r.Stats().Idle, "the first has been idle for its time")
+		time.Sleep(2 * time.Second)
+		require.Equal(t, 2, r.Stats().Idle)
+	})
+	bubble(t, Limits{Soft: -1}, func(t *testing.T, r *rig) {
+		a, b := r.get("a"), r.get("a")
+		r.Release(a)
+		time.Sleep(time.Second)
+		r.Release(b)
+		for range 2 {
+			_, err := r.Warm(t.Context(), "a", 2, Want{})
+			require.NoError(t, err)
+		}
+		require.Same(t, b, r.get("a"), "the last one in is the first one out")
+	})
+	bubble(t, Limits{Soft: -1}, func(t *testing.T, r *rig) {
+		a := r.get("a")
+		r.Release(a)
+		a.Conn.stale.Store(true)
+		n, err := r.Warm(t.Context(), "a", 0, Want{})
+		require.NoError(t, err)
+		require.Zero(t, n)
+		require.Equal(t, 1, r.Stats().Idle, "nothing is looked at that is not asked for")
+	})
+}
+
 func TestWarmTellsWhatFailed(t *testing.T) {
 	bubble(t, Limits{Soft: -1}, func(t *testing.T, r *rig) {
 		r.manual = true
