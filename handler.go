@@ -11,6 +11,7 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"net/url"
+	"os"
 	"runtime/debug"
 	"strconv"
 	"strings"
@@ -45,8 +46,14 @@ func HandlerTransport(h http.Handler) Transport {
 // bytes, Date and Content-Length added, trailers, informational answers, nothing after
 // the head of an answer to HEAD or with status 204 or 304, an answer shorter than its
 // Content-Length broken off. Answers stream as the handler writes and flushes them,
-// while it may still read the request. Of what [http.ResponseController] offers there are
-// Flush and EnableFullDuplex; the rest is [http.ErrNotSupported].
+// while it may still read the request. [http.ResponseController] has all that it has there:
+// Flush, the deadlines, EnableFullDuplex, which is the rule, and Hijack.
+//
+// A handler that hijacks its connection ([http.Hijacker]), as those for WebSockets do, gets
+// one end of a connection in memory, and writes its answer by itself. A 101, or a 2xx to
+// CONNECT, hands the other end to the caller: [Response.Conn]. Both have deadlines and may
+// be closed by halves (CloseWrite), and each may be 64 KiB ahead of the other. Neither the
+// call's context nor its timeouts hold any more, and who has an end closes it.
 //
 // The context of the handler's request ends with that of the call, when the response is
 // closed before its end, and when the handler returns; it holds none of the caller's
@@ -168,6 +175,7 @@ type handling struct {
 	stop    func()             // of Total
 	release func()
 	resp    *Response
+	raw     *rawAnswer // of a handler that has hijacked its connection; nil: it has not
 
 	reading sync.Mutex // of the one that reads
 	err     error      // what every further Read gives
@@ -242,10 +250,14 @@ func (b *handlerBody) Read(p []byte) (int, error) {
 		b.x.w.goOn()
 	}
 	n, err := b.source.Read(p)
-	if wrong := b.failure(); wrong != nil {
+	if wrong := b.failure(); wrong != nil && !b.x.w.readLate() {
 		b.x.w.breakOff(wrong) // whatever the handler makes of it
 	}
-	if err == errBodyClosed {
+	switch {
+	case err == nil || err == io.EOF:
+	case b.x.w.readLate():
+		err = os.ErrDeadlineExceeded
+	case err == errBodyClosed:
 		err = http.ErrBodyReadAfterClose
 	}
 	return n, err
@@ -266,6 +278,7 @@ func tlsStateOf(u *url.URL) *tls.ConnectionState {
 func (x *handling) send(h http.Handler) (*Response, error) {
 	x.ctx, x.stop, x.release = limitSelf(x.ctx, x.req)
 	x.w = newHandlerWriter(x.req.Method)
+	x.w.local, x.w.remote, x.w.body = handlerAddr(urls.HostPort(x.req.URL)), handlerAddr(x.in.RemoteAddr), x.body
 	x.watch.end = x.w.breakOff
 	x.unwatch = context.AfterFunc(x.ctx, func() { x.w.breakOff(contextError(x.ctx)) })
 	x.watch.sending(PhaseResponse)
@@ -292,7 +305,11 @@ func (x *handling) send(h http.Handler) (*Response, error) {
 	for i, more := x.w.nextInterim(); more; i, more = x.w.nextInterim() {
 		x.tell(i)
 	}
-	if err := x.w.failedBeforeHead(); err != nil {
+	err := x.w.failedBeforeHead()
+	if far := x.w.hijacked(); err == nil && far != nil {
+		err = x.readRaw(far)
+	}
+	if err != nil {
 		x.passOn(err)
 		failure := x.failure(PhaseResponse, err)
 		returned = true
@@ -394,13 +411,12 @@ func (x *handling) complete() {
 // respond makes the response.
 func (x *handling) respond() *Response {
 	x.rec.answered = sock.Now()
-	status, header, length := x.w.head()
-	text := http.StatusText(status)
-	if text == "" {
-		text = "status code " + strconv.Itoa(status)
+	if x.raw != nil {
+		return x.respondRaw()
 	}
+	status, header, length := x.w.head()
 	x.resp = &Response{
-		StatusCode: status, Status: fmt.Sprintf("%03d %s", status, text), Proto: "HTTP/1.1", Header: header,
+		StatusCode: status, Status: fmt.Sprintf("%03d %s", status, statusText(status)), Proto: "HTTP/1.1", Header: header,
 		ContentLength: length, Body: x, Request: x.req, TLS: x.in.TLS, rec: &x.rec,
 	}
 	if !x.w.hasBody() || length == 0 {
@@ -408,6 +424,14 @@ func (x *handling) respond() *Response {
 		x.complete()
 	}
 	return x.resp
+}
+
+// statusText is what the server of net/http calls a status.
+func statusText(status int) string {
+	if text := http.StatusText(status); text != "" {
+		return text
+	}
+	return "status code " + strconv.Itoa(status)
 }
 
 // Read gives what the handler writes.
@@ -418,15 +442,14 @@ func (x *handling) Read(p []byte) (int, error) {
 		return 0, x.lastError()
 	}
 	x.watch.begin(PhaseRead)
-	n, err := x.w.read(p)
+	n, err := x.readMore(p)
 	x.watch.begin("")
 	switch {
 	case err == nil:
 		return n, nil
 	case err == io.EOF:
 		x.err = io.EOF
-		x.resp.Trailer = x.w.trailers()
-		x.complete()
+		x.readAll()
 	case err == errBodyClosed:
 		x.err = errBodyClosed
 		x.finish(errBodyClosed)

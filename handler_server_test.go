@@ -213,6 +213,36 @@ var handlers = map[string]http.HandlerFunc{
 		_, err := r.Body.Read(make([]byte, 1))
 		fmt.Fprint(w, errors.Is(err, http.ErrBodyReadAfterClose) || err == io.EOF)
 	},
+	"an answer of its own": func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			defer conn.Close()
+			rw.WriteString("HTTP/1.1 201 Mine\r\nContent-Length: 2\r\nX-A: 1\r\nDate: now\r\n\r\nhi")
+			rw.Flush()
+		}
+	},
+	"an answer of its own, cut short": func(w http.ResponseWriter, _ *http.Request) {
+		if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			defer conn.Close()
+			io.WriteString(conn, "HTTP/1.1 201 Mine\r\nContent-Length: 5\r\nDate: now\r\n\r\nhi")
+		}
+	},
+	"the head by the server, the rest of its own": func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("X-A", "1")
+		w.Header().Set("Content-Type", "text/plain")
+		w.Header().Set("Content-Length", "4")
+		w.WriteHeader(http.StatusAccepted)
+		io.WriteString(w, "hi")
+		if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			defer conn.Close()
+			io.WriteString(conn, "ho")
+		}
+	},
+	"no answer of its own": func(w http.ResponseWriter, _ *http.Request) {
+		if conn, _, err := w.(http.Hijacker).Hijack(); err == nil {
+			conn.Close()
+		}
+	},
 	"the controller": func(w http.ResponseWriter, r *http.Request) {
 		c := http.NewResponseController(w)
 		fmt.Fprint(w, c.EnableFullDuplex(), " ", c.Flush(), " ")

@@ -250,14 +250,6 @@ func TestHandler_saysWhatItCannotDo(t *testing.T) {
 	require.ErrorIs(t, err, errors.ErrUnsupported)
 	_, err = c.Get(t.Context(), "https://a.test", parley.WithTLSConfig(&tls.Config{}), parley.WithProxy("http://p.test"), parley.WithHeaderOrder("X"))
 	require.NoError(t, err, "settings of a connection mean nothing where there is none")
-
-	unsupported := make(chan error, 1)
-	c = derive(t, c, parley.WithHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		unsupported <- http.NewResponseController(w).SetReadDeadline(time.Now())
-	})))
-	_, err = c.Get(t.Context(), "http://a.test")
-	require.NoError(t, err)
-	require.ErrorIs(t, <-unsupported, http.ErrNotSupported)
 }
 
 // The limits hold as they do over a network, and under a clock that is not real.

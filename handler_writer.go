@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"net/textproto"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -13,6 +15,8 @@ import (
 	"time"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/seed-0474a412/parley/internal/memconn"
 )
 
 const (
@@ -27,6 +31,9 @@ const (
 // there to the reader of the response.
 type handlerWriter struct {
 	method   string
+	local    net.Addr // of a connection that is hijacked
+	remote   net.Addr
+	body     *source       // of the request; nil: none
 	interims chan interim  // to be told before the head
 	ready    chan struct{} // closed when the head is there, or will never be
 
@@ -51,6 +58,11 @@ type handlerWriter struct {
 	done     bool  // the handler has returned
 	err      error // what ended the response, once buf is empty; io.EOF in good order
 	broken   error // the reader's side has ended: nothing is written any more
+
+	writing, reading handlerDeadline
+
+	near, far *memconn.Conn // of a connection that was hijacked; nil: it was not
+	handed    bool          // far is the caller's
 }
 
 func newHandlerWriter(method string) *handlerWriter {
@@ -77,7 +89,7 @@ func (w *handlerWriter) writeHeaderLocked(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("invalid WriteHeader code %v", status))
 	}
-	if w.status != 0 {
+	if w.status != 0 || w.near != nil {
 		return
 	}
 	if status < 200 && status != http.StatusSwitchingProtocols {
@@ -151,6 +163,9 @@ func (w *handlerWriter) WriteString(s string) (int, error) { return writeAll(w, 
 func writeAll[T string | []byte](w *handlerWriter, p T) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.near != nil {
+		return 0, http.ErrHijacked
+	}
 	if w.status == 0 {
 		w.writeHeaderLocked(http.StatusOK)
 	}
@@ -170,7 +185,10 @@ func writeAll[T string | []byte](w *handlerWriter, p T) (int, error) {
 func put[T string | []byte](w *handlerWriter, p T) (int, error) {
 	total := 0
 	for {
-		if w.err != nil || w.broken != nil {
+		switch {
+		case w.writing.passed:
+			return total, os.ErrDeadlineExceeded
+		case w.err != nil || w.broken != nil:
 			return total, errResponseOver
 		}
 		n := min(handlerBuffer-len(w.buf), len(p))
@@ -206,11 +224,17 @@ func (w *handlerWriter) Flush() { _ = w.FlushError() } // has no other way to fa
 func (w *handlerWriter) FlushError() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.near != nil {
+		return http.ErrHijacked
+	}
 	if w.status == 0 {
 		w.writeHeaderLocked(http.StatusOK)
 	}
 	w.sendHeadLocked()
-	if w.broken != nil {
+	switch {
+	case w.writing.passed:
+		return os.ErrDeadlineExceeded
+	case w.broken != nil:
 		return errResponseOver
 	}
 	return nil
@@ -226,7 +250,7 @@ func bodyAllowed(status int) bool {
 
 // sendHeadLocked makes the head what it will be.
 func (w *handlerWriter) sendHeadLocked() {
-	if w.settled {
+	if w.settled || w.status == http.StatusSwitchingProtocols && !w.done { // whose connection may be hijacked next
 		return
 	}
 	w.headed = true
@@ -278,6 +302,15 @@ func (w *handlerWriter) finish(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.done = true
+	w.writing.stop()
+	w.reading.stop()
+	if w.near != nil {
+		if err != nil {
+			w.err = err
+			w.near.Close()
+		}
+		return
+	}
 	if err == nil {
 		if w.status == 0 {
 			w.writeHeaderLocked(http.StatusOK)
@@ -308,6 +341,9 @@ func (w *handlerWriter) breakOff(why error) {
 	if w.broken == nil {
 		w.broken = why
 	}
+	if w.far != nil && !w.handed {
+		w.far.Close()
+	}
 	w.settleLocked()
 	w.changed.Broadcast()
 }
@@ -319,7 +355,7 @@ func (w *handlerWriter) failedBeforeHead() error {
 	if w.broken != nil {
 		return w.broken
 	}
-	if !w.headed {
+	if !w.headed && w.near == nil {
 		return w.err
 	}
 	return nil

@@ -99,6 +99,25 @@ func TestWebSocket(t *testing.T) {
 	}
 }
 
+// The handler can be tried without a server.
+func TestWebSocketWithoutSockets(t *testing.T) {
+	c := session(t, parley.WithHandler(wsEcho(http.NotFoundHandler())), parley.WithBasicAuth(user, password), parley.WithPhaseTimeout(parley.NoTimeout))
+	for _, url := range []string{"ws://a.test/echo", "wss://a.test/echo"} {
+		answer, err := converse(t.Context(), c, url)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
+		require.Equal(t, "echo", answer.Header.Get("Sec-Websocket-Protocol"))
+	}
+	var all errgroup.Group
+	for range 12 {
+		all.Go(func() error {
+			_, err := converse(t.Context(), c, "ws://a.test/echo")
+			return err
+		})
+	}
+	require.NoError(t, all.Wait())
+}
+
 func TestWebSocketsAtOnce(t *testing.T) {
 	s := httptest.NewServer(wsEcho(http.NotFoundHandler()))
 	t.Cleanup(s.Close)
