@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/seed-0474a412/parley/internal/urls"
@@ -220,49 +219,6 @@ func (b *onceBody) Open() (io.ReadCloser, error) {
 		return rc, nil
 	}
 	return sourceCloser{b.r}, nil
-}
-
-// late gives a body that is opened by the first Read, so that it can still be sent if
-// it was never asked for.
-func (b *onceBody) late() io.ReadCloser { return &lateBody{once: b} }
-
-type lateBody struct {
-	once *onceBody
-
-	mu     sync.Mutex
-	opened io.ReadCloser // nil: not yet
-	closed bool
-}
-
-func (b *lateBody) Read(p []byte) (int, error) {
-	r, err := b.open()
-	if err != nil {
-		return 0, err
-	}
-	return r.Read(p)
-}
-
-func (b *lateBody) open() (_ io.Reader, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	switch {
-	case b.closed:
-		return nil, errStopped
-	case b.opened == nil:
-		b.opened, err = b.once.Open()
-	}
-	return b.opened, err
-}
-
-func (b *lateBody) Close() error {
-	b.mu.Lock()
-	opened := b.opened
-	b.closed = true
-	b.mu.Unlock()
-	if opened == nil {
-		return nil
-	}
-	return opened.Close()
 }
 
 func (b *onceBody) untouched() bool { return !b.used.Load() }

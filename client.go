@@ -360,6 +360,7 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 		return nil, buildError(k.req.Method, k.req.URL, ErrClientClosed)
 	}
 	k.rec.full, k.rec.direct = full, c.direct && k.req.plain()
+	k.req.conduct = k.req.conduct.measured()
 	total := k.req.Timeouts.Total
 	if total <= 0 {
 		return c.send(ctx, k)

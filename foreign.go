@@ -57,7 +57,7 @@ func (o *outgoing) open(req *Request, w *watch, ended func() error) (*source, er
 		rc = io.NopCloser(bytes.NewReader(o.data))
 	case req.Body != nil:
 		var err error
-		if rc, err = req.Body.Open(); err != nil {
+		if rc, err = req.open(o.size, false); err != nil {
 			return nil, err
 		}
 	default:

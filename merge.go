@@ -70,6 +70,9 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	if err := c.mergeOptions(req, rc, ref); err != nil {
 		return nil, rc.giveUp(buildError(req.Method, req.URL, err))
 	}
+	if _, late := rc.body.(unsettled); late {
+		k.rec.began = sock.Now() // the caller's encoder may have taken its time
+	}
 	if private { // to be changed as the caller likes
 		req.Header, req.HeaderOrder = req.Header.Clone(), slices.Clone(req.HeaderOrder)
 	}

@@ -129,6 +129,25 @@ func (r *multipartReader) step() error {
 	return nil
 }
 
+// stretch gives the file of the part, if that is one and nothing stands before it.
+func (r *multipartReader) stretch() (*os.File, int64) {
+	if r.err != nil || !r.inside || len(r.text) > 0 || r.left <= 0 {
+		return nil, 0
+	}
+	if _, ok := r.body.parts[r.part].body.(*fileBody); !ok {
+		return nil, 0
+	}
+	source, err := r.current()
+	if err != nil {
+		return nil, 0
+	}
+	f, _ := source.(*os.File)
+	return f, r.left
+}
+
+// passed goes on behind what was taken of the stretch.
+func (r *multipartReader) passed(n int64) { r.left -= n }
+
 // readSource reads from the open source. ended says that its content is complete.
 func (r *multipartReader) readSource(source io.Reader, p []byte) (n int, ended bool, err error) {
 	part := r.body.parts[r.part]

@@ -98,7 +98,7 @@ func (p *plan) frame(req *Request, h *h1.RequestHead) error {
 	}
 	if req.Body != nil {
 		p.size = req.Body.Size()
-		p.data = contentOf(req.Body)
+		p.data = req.content()
 	}
 	switch {
 	case chunked || len(req.Trailers) > 0:

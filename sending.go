@@ -4,14 +4,26 @@ package parley
 // it.
 type sending struct {
 	encode jsonEncoder // nil: the default
+
+	upload, download *func(Progress) // nil: not said
+	live             *progress       // of one call; nil: none of a session's
 }
 
-func (s *sending) said() bool { return s.encode != nil }
+func (s *sending) said() bool { return s.encode != nil || s.upload != nil || s.download != nil }
 
 // over gives s where it says something, else what was said before it.
 func (s sending) over(earlier sending) sending {
 	if s.encode == nil {
 		s.encode = earlier.encode
+	}
+	if s.upload == nil {
+		s.upload = earlier.upload
+	}
+	if s.download == nil {
+		s.download = earlier.download
+	}
+	if s.live == nil {
+		s.live = earlier.live
 	}
 	return s
 }

@@ -130,7 +130,6 @@ func (s *stream) request(ctx context.Context, p *plan) (*http.Request, error) {
 func (s *stream) openBody(hr *http.Request, p *plan) error {
 	req := s.x.req
 	var rc io.ReadCloser
-	once, waits := req.Body.(*onceBody)
 	switch {
 	case p.size == 0:
 		return nil
@@ -138,11 +137,9 @@ func (s *stream) openBody(hr *http.Request, p *plan) error {
 		rc = io.NopCloser(bytes.NewReader(p.data))
 	case req.Body == nil: // trailers alone
 		rc = http.NoBody
-	case waits && p.expect && !once.used.Load():
-		rc = once.late()
 	default:
 		var err error
-		if rc, err = req.Body.Open(); err != nil {
+		if rc, err = req.open(p.size, p.expect); err != nil {
 			return err
 		}
 	}

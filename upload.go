@@ -83,11 +83,7 @@ func (x *exchange) startUpload(p *plan) (*upload, error) {
 	case p.data != nil:
 		u.body = io.NopCloser(bytes.NewReader(p.data))
 	case x.req.Body != nil:
-		if once, ok := x.req.Body.(*onceBody); ok && p.expect && !once.used.Load() {
-			u.body = once.late()
-			break
-		}
-		body, err := x.req.Body.Open()
+		body, err := x.req.open(p.size, p.expect)
 		if err != nil {
 			return nil, err
 		}
@@ -203,7 +199,18 @@ func (u *upload) writeSized() error {
 	}
 	buf := pieces.Get().(*[]byte)
 	defer pieces.Put(buf)
+	files := u.files()
 	for left > 0 {
+		if files != nil {
+			n, err := u.sendFile(files, left)
+			left -= n
+			switch {
+			case err != nil:
+				return err
+			case n > 0:
+				continue
+			}
+		}
 		n, err := u.read((*buf)[:min(left, uploadPiece)])
 		if n > 0 {
 			left -= int64(n)

@@ -57,6 +57,7 @@ type Loan uint32
 type Conn struct {
 	net.Conn
 	raw   syscall.RawConn // nil where the connection has none
+	files io.ReaderFrom   // nil: files are written like everything else
 	probe probe
 
 	// probing is the owner's alone, as is the goroutine that reads.
@@ -95,7 +96,7 @@ func (d *direction) pending() time.Duration {
 
 // New wraps nc.
 func New(nc net.Conn) *Conn {
-	c := &Conn{Conn: nc}
+	c := &Conn{Conn: nc, files: filesOf(nc)}
 	if s, ok := nc.(syscall.Conn); ok && canPeek {
 		if raw, err := s.SyscallConn(); err == nil {
 			c.raw = raw
