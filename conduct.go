@@ -47,6 +47,7 @@ type conduct struct {
 	bound       bool       // dialer or socket are for one origin: see checkDialling
 	http2       http2Said
 	proxyHeader *proxyHeader // nil: none
+	pace        pace         // zero: any
 
 	sending    sending
 	integrity  *integrity // nil: not said
@@ -58,7 +59,7 @@ type conduct struct {
 // said reports whether anything differs from the default.
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
-		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil ||
+		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil || c.pace != (pace{}) ||
 		c.sending.said() || c.integrity != nil || !c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
 }
 
@@ -110,6 +111,9 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	out.sending = c.sending.over(earlier.sending)
 	if c.integrity != nil {
 		out.integrity = c.integrity
+	}
+	if c.pace != (pace{}) {
+		out.pace = c.pace
 	}
 	out.hooks = c.hooks.after(earlier.hooks)
 	out.middleware = joined(earlier.middleware, c.middleware)

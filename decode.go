@@ -27,6 +27,7 @@ func (l decodeLayer) Send(ctx context.Context, req *Request) (*Response, error) 
 	if err != nil || switched(req.Method, resp.StatusCode) {
 		return resp, err
 	}
+	req.keepPace(resp)
 	req.measure(resp)
 	if req.decode && len(resp.Header["Content-Encoding"]) > 0 && hasContent(req, resp) {
 		if err := decodeBody(ctx, req, resp); err != nil {

@@ -35,6 +35,7 @@ func (k *kind) Is(target error) bool {
 //	    ErrWriteTimeout     the peer took no byte for Timeouts.Write
 //	    ErrResponseTimeout  no whole response head within Timeouts.Response
 //	    ErrReadTimeout      no byte of the body for Timeouts.Read
+//	    ErrTooSlow          the body came slower than WithMinThroughput allows
 //	    ErrTotalTimeout     the call took longer than Timeouts.Total, or than its context allows
 //	ErrNetwork
 //	    ErrConnect          name not found, connection refused, network unreachable, …
@@ -65,6 +66,7 @@ var (
 	ErrWriteTimeout    error = &kind{text: "write timeout", wider: ErrTimeout}
 	ErrResponseTimeout error = &kind{text: "response timeout", wider: ErrTimeout}
 	ErrReadTimeout     error = &kind{text: "read timeout", wider: ErrTimeout}
+	ErrTooSlow         error = &kind{text: "transfer too slow", wider: ErrTimeout}
 	ErrTotalTimeout    error = &kind{text: "total timeout", wider: ErrTimeout}
 
 	ErrNetwork    error = &kind{text: "network error"}

@@ -295,6 +295,12 @@ func (c *Client) explainConduct(req *Request) []Setting {
 	if want := how.integrity; !want.none() {
 		add("Integrity", want.String(), false, func(p *clientConfig) bool { return p.conduct.integrity == want })
 	}
+	if n := req.attrs.maxItem(); n != DefaultMaxItemBytes {
+		add("MaxItemBytes", strconv.Itoa(n), false, func(p *clientConfig) bool { return p.attrs.maxItem() == n })
+	}
+	if how.pace.wanted() {
+		add("MinThroughput", how.pace.String(), false, func(p *clientConfig) bool { return p.conduct.pace == how.pace })
+	}
 	if forced := req.attrs.charset(); forced != nil {
 		add("Charset", forced.Name(), false, func(p *clientConfig) bool { return p.attrs.charset() == forced })
 	}

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 
 	"github.com/seed-0474a412/parley/internal/charset"
 	"github.com/seed-0474a412/parley/internal/urls"
@@ -79,6 +80,11 @@ func (r *Response) Err() error {
 	if r.OK() {
 		return nil
 	}
+	return r.statusError()
+}
+
+// statusError is Err for an answer of any status.
+func (r *Response) statusError() *StatusError {
 	e := &StatusError{StatusCode: r.StatusCode, Status: r.Status, Header: r.Header.Clone()}
 	if r.Request != nil {
 		e.Method, e.URL = r.Request.Method, withoutUser(r.Request.URL)
@@ -123,9 +129,13 @@ type prefixed struct {
 	head []byte
 	err  error
 	rest io.ReadCloser
+	over atomic.Bool // it was closed
 }
 
 func (p *prefixed) Read(b []byte) (int, error) {
+	if p.over.Load() {
+		return p.rest.Read(b) // which says so
+	}
 	if len(p.head) > 0 {
 		n := copy(b, p.head)
 		p.head = p.head[n:]
@@ -137,7 +147,30 @@ func (p *prefixed) Read(b []byte) (int, error) {
 	return p.rest.Read(b)
 }
 
-func (p *prefixed) Close() error { return p.rest.Close() }
+func (p *prefixed) Close() error {
+	p.over.Store(true)
+	return p.rest.Close()
+}
+
+// peek gives the next n bytes, or as many as there are; see [Response.Peek].
+func (p *prefixed) peek(n int) ([]byte, error) {
+	if p.over.Load() {
+		_, err := p.rest.Read(make([]byte, 1))
+		return nil, err
+	}
+	for len(p.head) < n && p.err == nil {
+		if cap(p.head) < n {
+			p.head = append(make([]byte, 0, n), p.head...)
+		}
+		var got int
+		got, p.err = p.rest.Read(p.head[len(p.head):n])
+		p.head = p.head[:len(p.head)+got]
+	}
+	if len(p.head) >= n {
+		return p.head[:n:n], nil
+	}
+	return p.head[:len(p.head):len(p.head)], notEOF(p.err)
+}
 
 // Problem is what a server says of an error in the form of RFC 9457
 // (application/problem+json, or +xml). Members of another type than they must have are

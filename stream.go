@@ -2,14 +2,15 @@ package parley
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"iter"
+
+	"github.com/seed-0474a412/parley/internal/lines"
 )
 
-// maxLine bounds one line of [Response.Lines].
-const maxLine = 1 << 20
+// DefaultMaxItemBytes bounds a single item where [WithMaxItemBytes] says nothing else.
+const DefaultMaxItemBytes = 1 << 20
 
 // maxChunk bounds the pieces of [Response.Chunks].
 const maxChunk = 1 << 20
@@ -50,22 +51,57 @@ func (r *Response) source() (body io.Reader, end func() error) {
 	return r.Body, r.Close
 }
 
+// itemKey is the attribute under which a request carries WithMaxItemBytes.
+type itemKey struct{}
+
+// WithMaxItemBytes bounds what the loops over a body hold in memory at a time: a line of
+// [Response.Lines], a value of [JSONLines], an element of [JSONArray], an event of
+// [Response.Events] and [Client.Events], the header of a part of [Response.Parts]. A
+// larger one ends the loop with ErrBodyTooLarge. Default 1 MiB ([DefaultMaxItemBytes]);
+// 0 or less is the default.
+func WithMaxItemBytes(n int) Option {
+	return option(func(s *settings) error {
+		s.attrs = &attribute{itemKey{}, n, s.attrs}
+		return nil
+	})
+}
+
+// maxItem gives what WithMaxItemBytes says, or the default.
+func (a *attribute) maxItem() int {
+	if n, _ := a.get(itemKey{}).(int); n > 0 {
+		return n
+	}
+	return DefaultMaxItemBytes
+}
+
+func (r *Response) maxItem() int {
+	if r.Request == nil {
+		return DefaultMaxItemBytes
+	}
+	return r.Request.attrs.maxItem()
+}
+
+// itemTooLarge is the error about an item beyond the limit.
+func (r *Response) itemTooLarge(what string) error {
+	err := fmt.Errorf("%s is longer than %d bytes (WithMaxItemBytes)", what, r.maxItem())
+	return r.fail("read", PhaseRead, because(ErrBodyTooLarge, err))
+}
+
 // Lines reads the body line by line, without the line ends LF, CRLF or CR, as they
-// arrive. A last line without an end counts. A line longer than 1 MiB is
-// ErrBodyTooLarge. Leaving the loop closes a streamed response; over a body that
-// has been read whole one can loop again.
+// arrive. A last line without an end counts. A line longer than 1 MiB, or what
+// [WithMaxItemBytes] says, is ErrBodyTooLarge. Leaving the loop closes a streamed
+// response; over a body that has been read whole one can loop again.
 func (r *Response) Lines() iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) {
 		body, end := r.source()
 		defer end()
-		s := lineScanner{r: body}
-		for {
-			line, err := s.next()
+		for s := lines.New(body, r.maxItem()); ; {
+			line, err := s.Next()
 			switch {
 			case err == io.EOF:
 				return
-			case errors.Is(err, ErrBodyTooLarge):
-				yield("", r.fail("read", PhaseRead, err))
+			case err == lines.ErrTooLong:
+				yield("", r.itemTooLarge("a line"))
 				return
 			case err != nil:
 				yield("", err)
@@ -77,74 +113,45 @@ func (r *Response) Lines() iter.Seq2[string, error] {
 	}
 }
 
-var errLineTooLong = because(ErrBodyTooLarge, fmt.Errorf("a line is longer than %d bytes", maxLine))
+// maxPeek bounds what [Response.Peek] looks at.
+const maxPeek = 1 << 20
 
-// lineScanner cuts a stream into lines.
-type lineScanner struct {
-	r       io.Reader
-	buf     []byte
-	start   int // of what has not been given out
-	scanned int // up to here no line end was found
-	skipLF  bool
-	err     error
+// Peek gives the next n bytes of the body without consuming them: whatever reads the
+// body afterwards gets them too. There are fewer where the body ends before, which is
+// no error, and where it fails, which is: that error comes again where the body is read
+// up to there. It waits until the bytes have come; n is at most 1 MiB. What it gives
+// must not be changed.
+//
+// Peek is for the goroutine that reads the body, and unlike Body.Read not to be ended
+// by a Close meanwhile but by the context of the call.
+func (r *Response) Peek(n int) ([]byte, error) {
+	if n < 0 || n > maxPeek {
+		return nil, failed("Peek looks at 0 to %d bytes, not %d", maxPeek, n)
+	}
+	if r.loaded {
+		if r.at < 0 {
+			return nil, r.closedError()
+		}
+		rest := r.content[r.at:]
+		return rest[:min(n, len(rest)):min(n, len(rest))], nil
+	}
+	p, ok := r.Body.(peeker)
+	if !ok {
+		ahead := &prefixed{rest: r.Body}
+		p = ahead
+		if w, ok := r.Body.(io.Writer); ok { // after an upgrade
+			p = struct {
+				*prefixed
+				io.Writer
+			}{ahead, w}
+		}
+		r.Body = p
+	}
+	return p.peek(n)
 }
 
-// next gives the next line, valid until the call after it.
-func (s *lineScanner) next() ([]byte, error) {
-	for {
-		if s.skipLF && s.start < len(s.buf) {
-			if s.buf[s.start] == '\n' {
-				s.start++
-			}
-			s.skipLF = false
-		}
-		s.scanned = max(s.scanned, s.start)
-		if i := bytes.IndexAny(s.buf[s.scanned:], "\r\n"); i >= 0 {
-			end := s.scanned + i
-			line := s.buf[s.start:end]
-			if len(line) > maxLine {
-				return nil, errLineTooLong
-			}
-			// The LF of a CRLF may not have come yet; a line is given out without
-			// waiting for it.
-			s.skipLF = s.buf[end] == '\r'
-			s.start, s.scanned = end+1, end+1
-			return line, nil
-		}
-		s.scanned = len(s.buf)
-		if s.err != nil {
-			return s.last()
-		}
-		if s.scanned-s.start > maxLine {
-			return nil, errLineTooLong
-		}
-		s.fill()
-	}
-}
-
-// last gives what stands after the last line end.
-func (s *lineScanner) last() ([]byte, error) {
-	if s.err == io.EOF && s.start < len(s.buf) {
-		line := s.buf[s.start:]
-		s.start = len(s.buf)
-		return line, nil
-	}
-	return nil, s.err
-}
-
-func (s *lineScanner) fill() {
-	if s.start > 0 {
-		n := copy(s.buf, s.buf[s.start:])
-		s.buf = s.buf[:n]
-		s.scanned -= s.start
-		s.start = 0
-	}
-	if len(s.buf) == cap(s.buf) {
-		grown := make([]byte, len(s.buf), max(4096, 2*cap(s.buf)))
-		copy(grown, s.buf)
-		s.buf = grown
-	}
-	n, err := s.r.Read(s.buf[len(s.buf):cap(s.buf)])
-	s.buf = s.buf[:len(s.buf)+n]
-	s.err = err
+// peeker is a body that holds what was read ahead.
+type peeker interface {
+	io.ReadCloser
+	peek(n int) ([]byte, error)
 }

@@ -86,7 +86,7 @@ func TestLines_areBounded(t *testing.T) {
 				continue
 			}
 			require.ErrorIs(t, err, parley.ErrBodyTooLarge, name)
-			require.EqualError(t, err, "read: body too large: a line is longer than 1048576 bytes", name)
+			require.EqualError(t, err, "read: body too large: a line is longer than 1048576 bytes (WithMaxItemBytes)", name)
 		}
 	}
 }
