@@ -13,7 +13,7 @@ import (
 
 // answerer serves one fixed answer to whatever ends in an empty line, without
 // allocating.
-func answerer(b *testing.B, body string) (url string) {
+func answerer(b *testing.B, body string, header ...string) (url string) {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -22,7 +22,7 @@ func answerer(b *testing.B, body string) (url string) {
 	b.Cleanup(func() { l.Close() })
 	answer := []byte("HTTP/1.1 200 OK\r\nDate: Sat, 01 Jan 2028 00:00:00 GMT\r\nContent-Type: application/json\r\n" +
 		"Cache-Control: no-cache\r\nEtag: \"33a64df5\"\r\nVary: Accept-Encoding\r\nServer: bench\r\n" +
-		fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body))
+		strings.Join(append(header, ""), "\r\n") + fmt.Sprintf("Content-Length: %d\r\n\r\n%s", len(body), body))
 	go func() {
 		for {
 			c, err := l.Accept()

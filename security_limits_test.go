@@ -2,7 +2,6 @@ package parley_test
 
 import (
 	"bytes"
-	"compress/gzip"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -31,18 +30,6 @@ func boundedHeap(t *testing.T, f func()) {
 	require.Less(t, int64(after.TotalAlloc-before.TotalAlloc), int64(heapLimit))
 }
 
-// bomb is 1 MiB of gzip that expands to 1 GiB of zeros.
-func bomb(t *testing.T) []byte {
-	t.Helper()
-	var member bytes.Buffer
-	w, err := gzip.NewWriterLevel(&member, gzip.BestCompression)
-	require.NoError(t, err)
-	_, err = w.Write(make([]byte, 1<<20))
-	require.NoError(t, err)
-	require.NoError(t, w.Close())
-	return bytes.Repeat(member.Bytes(), 1<<10)
-}
-
 // pouring starts a server that answers the first request of each connection with
 // head and then body, and waits for the client to close.
 func pouring(t *testing.T, head string, body []byte) (*wiretest.Server, chan struct{}) {
@@ -59,7 +46,7 @@ func pouring(t *testing.T, head string, body []byte) (*wiretest.Server, chan str
 
 func TestS085_ASmallBodyMayNotExpandWithoutBound(t *testing.T) {
 	wiretest.Guard(t, guardTime)
-	data := bomb(t)
+	data := bombOf(t, "gzip")
 	s, ended := pouring(t, head(fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n", len(data))), data)
 	c := wireClient(t, parley.WithBaseURL(s.URL()))
 	t.Run("read to its end", func(t *testing.T) {
@@ -139,7 +126,7 @@ func TestS086_ContentCodingsAreCounted(t *testing.T) {
 
 func TestS087_DrainingNeverDecodes(t *testing.T) {
 	wiretest.Guard(t, guardTime)
-	data := bomb(t)
+	data := bombOf(t, "gzip")
 	s, ended := pouring(t, head(fmt.Sprintf("Content-Encoding: gzip\r\nContent-Length: %d\r\n", len(data))), data)
 	c := wireClient(t, parley.WithBaseURL(s.URL()))
 	start := time.Now()

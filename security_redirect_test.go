@@ -59,7 +59,7 @@ func TestS056_TargetsOfRedirectsAreEncodedOrRefused(t *testing.T) {
 
 func TestS087_DrainingARedirectDecodesNothing(t *testing.T) {
 	t.Parallel()
-	data := bomb(t)
+	data := bombOf(t, "gzip")
 	s := wiretest.Serve(t, wiretest.Answer(func(_ *wiretest.Conn, r *wiretest.Request) string {
 		if r.URL.Path == "/start" {
 			return fmt.Sprintf("HTTP/1.1 302 Found\r\nLocation: /next\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(data), data)

@@ -4,7 +4,8 @@ package parley_test
 // name begins with its number: section 4 (what is written) in this file and in
 // security_body_test.go, section 5 (what is read) in security_parse_test.go and
 // security_desync_test.go, section 6 (exhaustion) in security_limits_test.go,
-// security_exhaustion_test.go and security_answer_test.go, section 13 (multipart) in
+// security_coding_test.go (all content codings), security_exhaustion_test.go and
+// security_answer_test.go, section 13 (multipart) in
 // security_multipart_test.go, and the rules that need no socket once more in package
 // internal/h1. These have no test, or parts of them have none:
 //
@@ -12,9 +13,6 @@ package parley_test
 //	S066  retries: come with the retry policy
 //	S083  a download to a file: comes with downloads
 //	S084  downloads and event streams: come with them
-//	S085  deflate, br and zstd: come with these codings
-//	S086  codings other than gzip: come with them
-//	S088  deflate: comes with that coding
 //	S091  not offered: there is no upload limit
 //	S095  dispositions and Retry-After: come with their parsers
 //	S099  names of files: come with downloads; HTML is never parsed
