@@ -120,7 +120,7 @@ func (s *stream) request(ctx context.Context, p *plan) (*http.Request, error) {
 		s.written.Store(int64(x.rec.waited))
 	}
 	if s.trace != nil || x.req.OnInformational != nil || s.gate != nil {
-		s.tell = newTeller(s)
+		s.tell = newTeller(ctx, s)
 		hr = hr.WithContext(httptrace.WithClientTrace(ctx, s.tell.hooks()))
 	}
 	return hr, nil

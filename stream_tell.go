@@ -1,6 +1,7 @@
 package parley
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -18,11 +19,13 @@ import (
 // with locks held; what it says is told on the goroutine of the caller or of the body.
 type teller struct {
 	s      *stream
+	ctx    context.Context        // of the stream
 	trace  *httptrace.ClientTrace // of the user; nil: none
 	events chan func() error
 	seen   int // 1xx answers
 
-	header sync.Mutex // held while the header is told, so that nothing overtakes it
+	wrote  chan struct{} // closed when the header has been sent; nil without a trace
+	header sync.Mutex    // held while the header is told, so that nothing overtakes it
 	mu     sync.Mutex
 	fields []headerField // sent, and not told yet
 	sent   bool          // the same of the whole header
@@ -33,9 +36,9 @@ type headerField struct {
 	values []string
 }
 
-func newTeller(s *stream) *teller {
+func newTeller(ctx context.Context, s *stream) *teller {
 	// There is room for all that can come, so that the connection waits for nobody.
-	return &teller{s: s, trace: s.trace, events: make(chan func() error, MaxInformational+1)}
+	return &teller{ctx: ctx, s: s, trace: s.trace, events: make(chan func() error, MaxInformational+1)}
 }
 
 // hooks is what net/http is to call.
@@ -54,10 +57,12 @@ func (t *teller) hooks() *httptrace.ClientTrace {
 			t.fields = append(t.fields, headerField{name, values})
 		}
 	}
+	t.wrote = make(chan struct{})
 	hooks.WroteHeaders = func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.sent = true
+		close(t.wrote)
 	}
 	hooks.WroteRequest = func(info httptrace.WroteRequestInfo) {
 		t.tellHeader()
@@ -103,6 +108,13 @@ func (t *teller) tellWritten(err error) {
 func (t *teller) firstByte() error {
 	x := t.s.x
 	x.began = true
+	if t.wrote != nil {
+		// The answer may be here before net/http has said that the header is gone.
+		select {
+		case <-t.wrote:
+		case <-t.ctx.Done():
+		}
+	}
 	t.tellHeader()
 	if t.trace != nil && t.trace.GotFirstResponseByte != nil {
 		x.rec.first = sock.Now()
