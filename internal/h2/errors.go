@@ -73,10 +73,17 @@ func KindOf(err error) Kind {
 		}
 		return Malformed
 	}
-	text := err.Error()
-	for _, known := range knownErrors {
-		if strings.HasPrefix(text, known.prefix) {
-			return known.kind
+	for _, own := range []error{errFlood, errNoSettings, errWindow} {
+		if errors.Is(err, own) {
+			return Malformed
+		}
+	}
+	for ; err != nil; err = errors.Unwrap(err) {
+		text := err.Error()
+		for _, known := range knownErrors {
+			if strings.HasPrefix(text, known.prefix) {
+				return known.kind
+			}
 		}
 	}
 	return Other
@@ -95,6 +102,7 @@ var knownErrors = []struct {
 	{"http2: request header list larger than peer's advertised limit", TooLarge},
 	{"connection error: ", Malformed},
 	{"http2: frame too large", Malformed},
+	{"http2: failed reading the frame payload: http2: frame too large", Malformed}, // an answer by HTTP/1.1
 	{"net/http: server replied with more than declared Content-Length", Malformed},
 }
 

@@ -7,8 +7,10 @@
 package h2
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"reflect"
@@ -31,7 +33,10 @@ type Config struct {
 }
 
 // Transport opens connections. It holds none itself.
-type Transport struct{ t *http.Transport }
+type Transport struct {
+	t        *http.Transport
+	maxFrame int
+}
 
 // connKey is the key of a context's value: the connection that is to be used.
 type connKey struct{}
@@ -42,7 +47,7 @@ var errNoConn = errors.New("h2: connections are opened by Open")
 func New(cfg Config) *Transport {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	return &Transport{&http.Transport{
+	return &Transport{maxFrame: cmp.Or(cfg.MaxFrameSize, defaultMaxFrame), t: &http.Transport{
 		// Anything but a *tls.Conn is taken as it is, hence TLS is done already.
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			if nc, ok := ctx.Value(connKey{}).(net.Conn); ok {
@@ -66,9 +71,23 @@ func New(cfg Config) *Transport {
 	}}
 }
 
-// initialWindow is the window that each connection has before anything is said of it
+// initialWindow is the window of each connection and stream before anything is said of it
 // (RFC 9113, section 6.9.2).
 const initialWindow = 1<<16 - 1
+
+// Available reports whether there is HTTP/2 at all: GODEBUG=http2client=0 and the build
+// tag nethttpomithttp2 take it out of net/http.
+func (t *Transport) Available() bool {
+	nc, peer := net.Pipe()
+	peer.Close()
+	// HTTP/2 begins with writing, and fails here. Without it nothing is written.
+	cc, err := t.t.NewClientConn(context.WithValue(context.Background(), connKey{}, nc), "http", "h2.invalid:80")
+	if err == nil {
+		cc.Close()
+	}
+	nc.Close()
+	return errors.Is(err, io.ErrClosedPipe)
+}
 
 // Open begins HTTP/2 on nc (RFC 9113, section 3.4). It does not wait for the peer's
 // settings. How long a write may take is for nc to know; end is what closes it. changed
@@ -77,7 +96,7 @@ const initialWindow = 1<<16 - 1
 func (t *Transport) Open(ctx context.Context, nc net.Conn, end, changed func()) (*Conn, error) {
 	c := &Conn{changed: changed}
 	// What the context is told about was told already, and nothing is dialled here.
-	ctx = context.WithValue(context.WithoutCancel(withoutTrace{ctx}), connKey{}, newWire(nc, &ear{nc: nc, end: end, c: c}))
+	ctx = context.WithValue(context.WithoutCancel(withoutTrace{ctx}), connKey{}, newWire(nc, newEar(t, nc, end, c)))
 	cc, err := t.t.NewClientConn(ctx, "http", "h2.invalid:80")
 	if err != nil {
 		end()
@@ -102,6 +121,8 @@ type Conn struct {
 	changed func()
 
 	active  atomic.Int64 // calls of RoundTrip whose Done is still to come
+	calls   atomic.Int64 // of RoundTrip
+	bodies  atomic.Int64 // bytes of requests that were read to be sent
 	settled atomic.Bool  // the peer's first settings hold
 	grown   atomic.Bool  // and changed has been called since
 	closed  atomic.Bool
@@ -144,15 +165,32 @@ func (c *Conn) Heard() int64 { return c.heard.Load() }
 
 // RoundTrip sends a request and waits for the head of its answer. Where more streams are
 // asked for than the peer allows it waits for its turn. Done has to be called for each
-// call, whatever came of it: once the body of the response is closed.
+// call, whatever came of it: once the body of the response is closed. A body of req is
+// replaced by one that is counted.
 func (c *Conn) RoundTrip(req *http.Request) (*http.Response, error) {
 	cc := c.cc.Load()
 	err := cc.Reserve()
 	c.active.Add(1) // only now: a stream must not count as room for another
+	c.calls.Add(1)
 	if err != nil && !c.Usable() {
 		return nil, errUnusable
 	}
+	if req.Body != nil && req.Body != http.NoBody {
+		req.Body = counted{req.Body, c}
+	}
 	return cc.RoundTrip(req)
+}
+
+// counted is the body of a request of which the bytes are counted.
+type counted struct {
+	io.ReadCloser
+	c *Conn
+}
+
+func (b counted) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	b.c.bodies.Add(int64(n))
+	return n, err
 }
 
 // Done says that the stream of one RoundTrip has ended.

@@ -2,6 +2,7 @@ package h2
 
 import (
 	"crypto/tls"
+	"io"
 	"net"
 	"time"
 )
@@ -41,41 +42,44 @@ type ear struct {
 	end func() // closes nc
 	c   *Conn
 
-	total int // streams when it was last looked
-	first [frameHeader]byte
-	got   int64
+	total  int // streams when it was last looked
+	frames frames
 }
 
-// frameHeader is the length of a frame's header, which begins with 24 bits for the length
-// of what follows (RFC 9113, section 4.1).
-const frameHeader = 9
-
-// hadSettings reports whether the first frame has come, which is that of the settings
-// (RFC 9113, section 3.4).
-func (e *ear) hadSettings() bool {
-	length := int64(e.first[0])<<16 | int64(e.first[1])<<8 | int64(e.first[2])
-	return e.got >= frameHeader+length
+func newEar(t *Transport, nc net.Conn, end func(), c *Conn) *ear {
+	return &ear{nc: nc, end: end, c: c, frames: frames{max: t.maxFrame, windows: newWindows(c)}}
 }
 
+// read gives net/http what came, except for the frames that are kept from it.
 func (e *ear) read(p []byte) (int, error) {
-	if e.got > 0 {
+	if e.frames.begun {
 		e.turn()
 	}
-	n, err := e.nc.Read(p)
-	if n > 0 {
-		if e.got < frameHeader {
-			copy(e.first[e.got:], p[:n])
-		}
-		e.got += int64(n)
-		e.c.heard.Store(time.Now().UnixNano())
+	if len(p) < len(e.frames.part) {
+		return 0, io.ErrShortBuffer // a bufio.Reader has more
 	}
-	return n, err
+	for {
+		held := e.frames.resume(p)
+		n, err := e.nc.Read(p[held:])
+		if err != nil && n == 0 {
+			return held, err
+		}
+		now := time.Now()
+		e.c.heard.Store(now.UnixNano())
+		kept, bad := e.frames.pass(p[:held+n], e.c, now)
+		if bad != nil {
+			return 0, bad
+		}
+		if kept > 0 || err != nil {
+			return kept, err
+		}
+	}
 }
 
 // turn is called when all that came has been dealt with.
 func (e *ear) turn() {
 	c := e.c
-	grew := !c.settled.Load() && e.hadSettings()
+	grew := !c.settled.Load() && e.frames.settled
 	if grew {
 		c.settled.Store(true)
 		c.changed()
