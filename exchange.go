@@ -173,7 +173,7 @@ func (x *exchange) carry(via route, login string) (*Response, error) {
 	}
 	x.buf.trace = httptrace.ContextClientTrace(x.ctx)
 	key := x.pool.keyOf(x.req, via)
-	if err := checkProtocol(x.req, key.proto); err != nil {
+	if err := x.pool.checkProtocol(x.req, key.proto); err != nil {
 		x.giveUp()
 		return nil, x.fail(PhaseRequest, NotSent, err)
 	}

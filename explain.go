@@ -388,7 +388,7 @@ func (c *Client) explainNetwork(req *Request, e *Explanation) error {
 	}
 	if pool != nil {
 		e.PoolKey = pool.keyOf(req, via.withFields(req.proxyFields())).origin()
-		e.PoolKey += spoken(req, protocolOf(req, via))
+		e.PoolKey += spoken(req, pool.protocolOf(req, via))
 		if said := req.proxyFields(); said != nil && !via.direct() {
 			if len(said.fields) > 0 {
 				e.PoolKey += " with headers for the proxy"

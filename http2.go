@@ -52,7 +52,8 @@ func (m HTTP2Mode) String() string {
 //
 // What HTTP/2 has no means for is sent by HTTP/1.1 under HTTP2Auto, and fails with
 // ErrUnsupportedProtocol where HTTP/2 is demanded: a CONNECT, an Upgrade, a header order,
-// and credentials by NTLM or Negotiate, which hold for a connection.
+// and credentials by NTLM or Negotiate, which hold for a connection. So is everything in a
+// program from which GODEBUG=http2client=0 or the build tag nethttpomithttp2 take HTTP/2.
 func WithHTTP2(mode HTTP2Mode) ClientOption {
 	return clientOption(func(c *clientConfig) error {
 		if int(mode) >= len(http2Modes) {
@@ -103,7 +104,20 @@ func spoken(req *Request, proto wireProtocol) string {
 }
 
 // protocolOf says what a request's connection speaks.
-func protocolOf(req *Request, via route) wireProtocol {
+func (p *Pool) protocolOf(req *Request, via route) wireProtocol {
+	proto := wantedProtocol(req, via)
+	switch {
+	case !p.only1:
+	case proto == protoALPN:
+		return protoHTTP1
+	case proto == protoHTTP2, proto == protoPrior:
+		return protoRefused
+	}
+	return proto
+}
+
+// wantedProtocol is that where there is HTTP/2.
+func wantedProtocol(req *Request, via route) wireProtocol {
 	mode := HTTP2Auto
 	if req.conduct != nil {
 		mode = req.conduct.http2.mode()
@@ -141,13 +155,15 @@ func needsHTTP1(req *Request) bool {
 }
 
 // checkProtocol says why a request cannot be sent as it is demanded, nil if it can.
-func checkProtocol(req *Request, proto wireProtocol) error {
+func (p *Pool) checkProtocol(req *Request, proto wireProtocol) error {
 	if proto != protoRefused {
 		return nil
 	}
 	mode := req.conduct.http2.mode()
 	why := "an http URL has no handshake to choose HTTP/2 in: use WithHTTP2(H2C)"
 	switch {
+	case p.only1:
+		why = "this program has no HTTP/2, because of GODEBUG=http2client=0 or the build tag nethttpomithttp2"
 	case needsHTTP1(req):
 		why = "a CONNECT, an Upgrade, a header order and credentials for a connection need HTTP/1.1"
 	case mode == H2C:

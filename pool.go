@@ -107,6 +107,7 @@ type Pool struct {
 	logins  proxyLogins
 	http2   *h2.Transport
 	patient time.Duration // HTTP2Settings.WriteTimeout
+	only1   bool          // net/http has no HTTP/2
 
 	protocols protocols
 
@@ -132,6 +133,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 		dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs(),
 		http2: cfg.HTTP2.bridge(), patient: cfg.HTTP2.writeTimeout(),
 	}
+	p.only1 = !p.http2.Available()
 	p.conns = connpool.New(connpool.Config[connKey, *conn]{
 		Dial:    p.dialConn,
 		Opened:  p.opened,
@@ -198,7 +200,7 @@ func (p *Pool) routeOf(ctx context.Context, req *Request) (via route, err error)
 // keyOf gives the pool key of a request that goes by way of via.
 func (p *Pool) keyOf(req *Request, via route) connKey {
 	u := req.URL
-	key := connKey{host: u.Hostname(), port: u.Port(), dialer: p.dialer, way: req.way(), proto: protocolOf(req, via)}
+	key := connKey{host: u.Hostname(), port: u.Port(), dialer: p.dialer, way: req.way(), proto: p.protocolOf(req, via)}
 	if u.Scheme == urls.UnixScheme {
 		key.host, key.port = urls.UnixHost, ""
 	}

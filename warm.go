@@ -43,7 +43,7 @@ func (p *Pool) warm(ctx context.Context, req *Request, n int) (int, error) {
 // usualKey gives the key under which a request looks for connections.
 func (p *Pool) usualKey(req *Request, via route) (connKey, error) {
 	key := p.keyOf(req, via)
-	return key, checkProtocol(req, key.proto)
+	return key, p.checkProtocol(req, key.proto)
 }
 
 // CloseIdle closes the connections of the session's pool that are idle now, also those of
