@@ -127,6 +127,7 @@ type Conn struct {
 	grown   atomic.Bool  // and changed has been called since
 	closed  atomic.Bool
 	full    atomic.Bool // found without room by Capacity
+	looking atomic.Bool // see look
 	heard   atomic.Int64
 }
 
@@ -141,8 +142,12 @@ func (c *Conn) Capacity() int {
 	free := cc.Available()
 	if free == 0 {
 		c.full.Store(true)
-		if cc.InFlight() == 0 {
+		known := cc.InFlight()
+		if known == 0 {
 			return 0
+		}
+		if known > int(c.active.Load()) {
+			c.look(forgetting)
 		}
 	}
 	if !c.settled.Load() {
@@ -151,6 +156,30 @@ func (c *Conn) Capacity() int {
 	// A stream that was given up counts until the peer shows a sign of life, so that
 	// there may be no room although few are carried.
 	return max(1, free+int(c.active.Load()))
+}
+
+// forgetting is how long net/http usually needs to forget a stream at most.
+const forgetting = 5 * time.Millisecond
+
+// look sees after a while whether there is room. Where net/http forgets a stream after its
+// caller has done with it, and the peer has nothing to say, nobody else would tell.
+func (c *Conn) look(after time.Duration) {
+	if c.looking.Swap(true) {
+		return
+	}
+	time.AfterFunc(after, func() {
+		c.looking.Store(false)
+		cc := c.cc.Load()
+		switch {
+		case c.closed.Load() || !c.full.Load():
+		case cc.Available() == 0:
+			if cc.InFlight() > int(c.active.Load()) {
+				c.look(min(2*after, time.Second))
+			}
+		case c.full.Swap(false):
+			c.changed()
+		}
+	})
 }
 
 // Growing reports whether the peer has yet to say how many streams it allows, or those

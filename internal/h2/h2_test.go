@@ -93,14 +93,14 @@ func TestConn_streamsCountUntilTheyAreDone(t *testing.T) {
 		resp *http.Response
 		err  error
 	}
-	answers := make(chan answer, 3)
-	send := func(ctx context.Context) {
-		resp, err := c.RoundTrip(newRequest(ctx, t, "GET", nil))
-		answers <- answer{resp, err}
-	}
+	answers := make(chan answer, 2)
 	ctx, cancel := context.WithCancel(t.Context())
-	go send(t.Context())
-	go send(ctx)
+	for range 2 {
+		go func() {
+			resp, err := c.RoundTrip(newRequest(ctx, t, "GET", nil))
+			answers <- answer{resp, err}
+		}()
+	}
 	next <- func(p *peer, _ uint32) { p.most(1) } // both have come
 	eventually(t, func() bool { return c.cc.Load().Available() == 0 }, "no more is allowed")
 	require.Equal(t, 2, c.Capacity(), "what is carried is carried")
@@ -146,6 +146,39 @@ func TestConn_aStreamThatIsGivenUp(t *testing.T) {
 	before := calls.Load()
 	close(goOn)
 	eventually(t, func() bool { return c.cc.Load().Available() == 1 && calls.Load() > before }, "there is room")
+}
+
+// net/http forgets a stream after its caller has done with it. Who found no room meanwhile
+// is told, also where the peer says nothing more.
+func TestConn_roomIsToldAlsoIfThePeerIsSilent(t *testing.T) {
+	t.Parallel()
+	s := servePeer(t, func(p *peer) {
+		p.most(2)
+		p.head(p.request(), false, ":status", "200")
+		p.head(p.request(), false, ":status", "200")
+		p.conn.Hold()
+	})
+	told := make(chan struct{}, 100)
+	c := open(t, s, Config{}, func() { told <- struct{}{} })
+	eventually(t, func() bool { return !c.Growing() }, "the settings came")
+	resp, err := c.RoundTrip(newRequest(t.Context(), t, "GET", nil))
+	require.NoError(t, err)
+	defer resp.Body.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	_, err = c.RoundTrip(newRequest(ctx, t, "GET", nil))
+	require.NoError(t, err)
+	require.Equal(t, 2, c.Capacity())
+	for len(told) > 0 {
+		<-told
+	}
+	cancel()
+	c.Done()
+	if c.Capacity() == 1 {
+		<-told
+	}
+	require.Equal(t, 2, c.Capacity())
+	c.Done()
 }
 
 // changed may ask for everything, and close the connection.
