@@ -18,7 +18,7 @@ import (
 //
 //	S012, S013 are in security_auth_test.go
 //	S015 not offered: no Referer is ever made; the test shows that none is
-//	S018 not offered (yet): downloads to a file and event streams; retries and HTTP/2 come with these
+//	S018 not offered (yet): downloads to a file; retries and HTTP/2 come with these
 
 // unseen demands that nothing that looks like the secret has reached an origin, and
 // none of these headers.
@@ -371,6 +371,13 @@ func TestS018_EveryWayLeavesCredentialsBehind(t *testing.T) {
 			}
 			return nil
 		},
+		"events": func(x *crossing, opts ...parley.RequestOption) error {
+			for e, err := range x.client.Events(t.Context(), "http://a.test/start", opts...) {
+				require.Equal(t, "x", e.Data)
+				return err
+			}
+			return nil
+		},
 		"step by step": func(x *crossing, opts ...parley.RequestOption) error {
 			resp, err := x.client.Get(t.Context(), "http://a.test/start", append(opts, parley.WithFollowRedirects(false))...)
 			for err == nil && resp.StatusCode >= 300 {
@@ -399,6 +406,7 @@ func TestS018_EveryWayLeavesCredentialsBehind(t *testing.T) {
 			for _, status := range redirectStatuses {
 				x := newCrossing(t, map[string]string{
 					"http://a.test/start": leads(status, "http://b.test/x"), "http://b.test/x": leads(status, "http://a.test/y"),
+					"http://a.test/y": streams("data: x\n\n"),
 				}, parley.WithBearerToken("SECRET"), parley.WithHeader("X-Key", "SECRET"))
 				require.NoError(t, send(x, parley.WithCookie("c", "SECRET")))
 				seen := x.seen()
@@ -427,6 +435,13 @@ func TestS018_ThroughProxiesToo(t *testing.T) {
 		x.unseen(t, scheme+"://b.test", credentialHeaders...)
 	}
 	require.Len(t, proxy.Asked(), 4)
+	for _, scheme := range []string{"http", "https"} {
+		for _, err := range x.client.Events(t.Context(), scheme+"://a.test/start", parley.WithProxy("http://"+proxy.Addr()), parley.WithBearerToken("SECRET")) {
+			require.ErrorIs(t, err, parley.ErrDecoding, "it is none")
+		}
+		x.unseen(t, scheme+"://b.test", credentialHeaders...)
+	}
+	require.Greater(t, len(proxy.Asked()), 4)
 }
 
 func TestS019_APolicyConfinesRedirects(t *testing.T) {

@@ -432,6 +432,18 @@ func TestS084_ALimitNeverCutsInSilence(t *testing.T) {
 			}
 			return nil
 		}),
+		"Events": read(func(r *parley.Response) error {
+			for _, err := range r.Events() {
+				return err
+			}
+			return nil
+		}),
+		"JSONLines": func(ctx context.Context, c *parley.Client) error {
+			for _, err := range parley.JSONLines[string](c.Stream(ctx, "GET", "x")) {
+				return err
+			}
+			return nil
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wiretest.Guard(t, guardTime)

@@ -11,10 +11,8 @@ package parley_test
 //	S160 the part of retries comes with the retry policy; that of CONNECT is under S159
 //	S150 not offered: a token is opaque, nothing parses it
 //	S166 the part of ALPN comes with HTTP/2, joined attempts with retry
-//	S196 the part of event streams comes with these; a streamed body stands in
-//	S197 comes with the retry policy and event streams
+//	S197 the part of calls comes with the retry policy
 //	S179, S180, S200 not offered: HSTS
-//	S181 to S183, S201 come with event streams
 //	S199 comes with dumps
 
 import (

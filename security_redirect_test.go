@@ -238,6 +238,12 @@ func TestS135_WhoeverSwitchesRedirectsOffIsHeard(t *testing.T) {
 				require.Equal(t, 302, resp.StatusCode)
 			}
 			require.Len(t, x.seen(), 1)
+			for _, err := range x.client.Events(t.Context(), "http://a.test/1", request...) {
+				var status *parley.StatusError
+				require.ErrorAs(t, err, &status)
+				require.Equal(t, 302, status.StatusCode)
+			}
+			require.Len(t, x.seen(), 1)
 		}
 	}
 	x := newCrossing(t, map[string]string{"http://a.test/3": leads(302, "/2"), "http://a.test/2": leads(302, "/1"), "http://a.test/1": leads(302, "/0")})

@@ -453,6 +453,10 @@ func TestS196_CloseWhileRequestsRun(t *testing.T) {
 			switch r.RequestURI {
 			case "/idle":
 				c.Say(wiretest.OK("idle"))
+			case "/events":
+				c.Say("HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: x\n\n")
+				c.Hold()
+				return
 			case "/stream":
 				c.Say("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nbegun")
 				fallthrough
@@ -473,6 +477,13 @@ func TestS196_CloseWhileRequestsRun(t *testing.T) {
 			if i%2 == 0 {
 				_, err := client.Get(ctx, server.URL()+"/slow")
 				ends <- err
+				return
+			}
+			if i%4 == 1 {
+				var last error
+				for _, last = range client.Events(ctx, server.URL()+"/events") {
+				}
+				ends <- last
 				return
 			}
 			resp, err := client.Stream(ctx, "GET", server.URL()+"/stream")

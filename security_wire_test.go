@@ -12,9 +12,9 @@ package parley_test
 //	S061  no API makes an upgrade request: Upgrade is a header like any other
 //	S066  retries: come with the retry policy
 //	S083  a download to a file: comes with downloads
-//	S084  downloads and event streams: come with them
+//	S084  downloads: come with them
 //	S091  not offered: there is no upload limit
-//	S095  dispositions and Retry-After: come with their parsers
+//	S095  dispositions: come with their parser
 //	S099  names of files: come with downloads; HTML is never parsed
 
 import (
