@@ -124,6 +124,9 @@ func (c *Client) prepare(parent *Client) error {
 		return err
 	}
 	c.prepareConduct()
+	if err := c.conduct.checkCompression(); err != nil {
+		return err
+	}
 	c.prepareSecurity()
 	if c.proxy = c.cfg.proxy; c.proxy == nil && c.cfg.env != nil {
 		c.proxy = c.cfg.env.proxy

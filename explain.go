@@ -311,6 +311,7 @@ func (c *Client) explainConduct(req *Request) []Setting {
 		}
 	}
 	add("Body", body, req.Body == nil, func(*clientConfig) bool { return false })
+	c.explainSending(req, add)
 	return out
 }
 

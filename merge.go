@@ -235,6 +235,9 @@ func (c *Client) merge(req *Request) (*Request, error) {
 		out.askCoding(c.coding)
 	}
 	out.askPlainParts()
+	if err := out.compress(); err != nil {
+		return nil, buildError(req.Method, out.URL, err)
+	}
 	if !out.foreign {
 		s := &c.cfg.settings
 		out.addParams(s.paramsFor(out), s.style)

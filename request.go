@@ -291,6 +291,7 @@ func (r *Request) askPlainParts() {
 
 // applyOwn takes over what only a request has.
 func (r *Request) applyOwn(rc *requestConfig) error {
+	r.uncompress(rc)
 	if rc.body != nil {
 		body, err := settled(rc.body, r.conduct)
 		if err != nil {
@@ -312,6 +313,9 @@ func (r *Request) applyOwn(rc *requestConfig) error {
 			}
 			r.Body, r.Header["Content-Type"] = body, typ
 		}
+	}
+	if err := r.compress(); err != nil {
+		return err
 	}
 	if rc.host != "" {
 		r.Host = rc.host

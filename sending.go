@@ -4,17 +4,23 @@ package parley
 // it.
 type sending struct {
 	encode jsonEncoder // nil: the default
+	coding string      // of bodies, in lower case; "": not said
 
 	upload, download *func(Progress) // nil: not said
 	live             *progress       // of one call; nil: none of a session's
 }
 
-func (s *sending) said() bool { return s.encode != nil || s.upload != nil || s.download != nil }
+func (s *sending) said() bool {
+	return s.encode != nil || s.coding != "" || s.upload != nil || s.download != nil
+}
 
 // over gives s where it says something, else what was said before it.
 func (s sending) over(earlier sending) sending {
 	if s.encode == nil {
 		s.encode = earlier.encode
+	}
+	if s.coding == "" {
+		s.coding = earlier.coding
 	}
 	if s.upload == nil {
 		s.upload = earlier.upload
