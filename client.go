@@ -128,8 +128,9 @@ func (c *Client) prepare(parent *Client) error {
 		return err
 	}
 	c.prepareSecurity()
-	if c.proxy = c.cfg.proxy; c.proxy == nil && c.cfg.env != nil {
-		c.proxy = c.cfg.env.proxy
+	c.proxy = c.cfg.proxy
+	if c.cfg.env != nil {
+		c.proxy = c.proxy.over(c.cfg.env.proxy)
 	}
 	if !c.cfg.jarSet {
 		c.cfg.jar, c.cfg.jarSet = NewJar(), true

@@ -211,7 +211,7 @@ func (p *Pool) routeBeside(ctx context.Context, req *Request, w way) (route, err
 		return route{}, err
 	}
 	said := w.get()
-	if said.socket != "" && (req.Proxy == nil || req.Proxy.env != nil) {
+	if p := req.Proxy.at(req.URL); said.socket != "" && (p == nil || p.env != nil) {
 		return route{}, nil
 	}
 	via, _, err := req.Proxy.route(req)

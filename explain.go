@@ -398,7 +398,7 @@ func (c *Client) explainNetwork(req *Request, e *Explanation) error {
 				e.PoolKey += " by Digest alone"
 			}
 		}
-		if req.Proxy != nil && req.Proxy.choose != nil {
+		if p := req.Proxy.at(req.URL); p != nil && p.choose != nil {
 			e.PoolKey += " via the proxy that the function chooses"
 		}
 		if req.URL.Scheme == "https" && (req.TLSConfig != nil || req.security != nil) {
@@ -428,7 +428,7 @@ func (c *Client) explainTransport(req *Request) Setting {
 // explainProxy tells what the request goes through. A function that chooses is not asked.
 func (c *Client) explainProxy(req *Request) (Setting, route, error) {
 	s := Setting{Name: "Proxy", Value: "none", Source: SourceDefault}
-	p := req.Proxy
+	p := req.Proxy.at(req.URL)
 	if p == nil || p.env != nil && req.way().get().socket != "" {
 		return s, route{}, nil
 	}
@@ -436,7 +436,7 @@ func (c *Client) explainProxy(req *Request) (Setting, route, error) {
 		s.Value = "chosen by " + funcName(p.choose)
 	}
 	s.Source = SourceRequest
-	if same := func(cfg *clientConfig) bool { return cfg.proxy == p }; same(c.cfg) {
+	if same := func(cfg *clientConfig) bool { return cfg.proxy.holds(p) }; same(c.cfg) {
 		s.Source = c.cfg.source(same)
 	}
 	if p.choose != nil {
@@ -448,6 +448,9 @@ func (c *Client) explainProxy(req *Request) (Setting, route, error) {
 	}
 	if !via.direct() {
 		s.Value = via.String()
+	}
+	if part := req.Proxy.part(req.URL); part != nil {
+		s.Value += " for " + quoteBad(part.text, 128)
 	}
 	switch {
 	case variable != "":

@@ -166,7 +166,8 @@ func (r *Request) connectionSettings() string {
 		add("WithProxyHeader", len(said.fields) > 0)
 		add("WithProxyDigest", said.digest == yes)
 	}
-	add("a proxy", r.Proxy != nil && r.Proxy.env == nil)
+	p := r.Proxy.at(r.URL)
+	add("a proxy", p != nil && p.env == nil)
 	return strings.Join(names, ", ")
 }
 

@@ -150,9 +150,7 @@ func (c *Client) inherit(req *Request) {
 		req.HeaderOrder = s.order
 	}
 	req.inheritSecurity(c)
-	if req.Proxy == nil {
-		req.Proxy = c.proxy
-	}
+	req.Proxy = req.Proxy.over(c.proxy)
 	if req.MaxBodyBytes == 0 {
 		req.MaxBodyBytes = s.maxBody
 	}

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -37,10 +38,11 @@ func WithMount(prefix string, t Transport) ClientOption {
 		if t == nil {
 			return failed("WithMount needs a transport")
 		}
-		m, err := newMount(prefix, t)
+		where, err := newPattern(prefix)
 		if err != nil {
-			return because(ErrInvalidURL, err)
+			return because(ErrInvalidURL, fmt.Errorf("WithMount: %w", err))
 		}
+		m := mount{where, prefix, t}
 		mounts := slices.DeleteFunc(slices.Clone(c.mounts), func(old mount) bool { return old.pattern == m.pattern })
 		mounts = append(mounts, m)
 		slices.SortStableFunc(mounts, func(a, b mount) int { return b.compare(a.pattern) })
@@ -67,41 +69,42 @@ type pattern struct {
 // anyPort is the port of a pattern that stands for all of them.
 const anyPort = "*"
 
-func newMount(prefix string, t Transport) (mount, error) {
+// newPattern reads a prefix.
+func newPattern(prefix string) (pattern, error) {
 	scheme, rest, found := strings.Cut(prefix, "://")
 	scheme = strings.ToLower(scheme)
 	if !found || scheme != "http" && scheme != "https" && scheme != "all" {
-		return mount{}, errors.New("a mount's prefix begins with http://, https:// or all://")
+		return pattern{}, errors.New("a prefix begins with http://, https:// or all://")
 	}
-	m := mount{text: prefix, to: t}
+	var p pattern
 	if scheme != "all" {
-		m.scheme = scheme
+		p.scheme = scheme
 	}
 	if rest == "" {
-		m.port = anyPort
-		return m, nil
+		p.port = anyPort
+		return p, nil
 	}
 	host, path, hasPath := strings.Cut(rest, "/")
 	host, all := strings.CutSuffix(host, ":"+anyPort)
 	host, below := strings.CutPrefix(host, "*.")
-	u, err := urls.Parse(cmp.Or(m.scheme, "http") + "://" + host + "/" + path)
+	u, err := urls.Parse(cmp.Or(p.scheme, "http") + "://" + host + "/" + path)
 	switch {
 	case err != nil:
-		return mount{}, err
+		return pattern{}, err
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
-		return mount{}, errors.New("a mount's prefix has no user information, query or fragment")
+		return pattern{}, errors.New("a prefix has no user information, query or fragment")
 	}
-	m.host, m.port = u.Hostname(), u.Port()
+	p.host, p.port = u.Hostname(), u.Port()
 	if below {
-		m.host = "." + m.host
+		p.host = "." + p.host
 	}
 	if all {
-		m.port = anyPort
+		p.port = anyPort
 	}
 	if hasPath && path != "" {
-		m.path = upperEscapes(u.EscapedPath())
+		p.path = upperEscapes(u.EscapedPath())
 	}
-	return m, nil
+	return p, nil
 }
 
 // compare is above 0 if p is more specific than q.

@@ -15,8 +15,8 @@ import (
 )
 
 // Proxy says how requests get to their servers. The zero value is the direct way.
-// Make others with [NewProxy], or let [WithProxy], [WithProxyFunc] and [WithoutProxy]
-// do it.
+// Make others with [NewProxy], or let [WithProxy], [WithProxyFor], [WithProxyFunc] and
+// [WithoutProxy] do it.
 //
 // An http URL goes through an http or https proxy as a request to the proxy with the
 // whole URL in it (RFC 9112, section 3.2.2), so that the proxy sees its header,
@@ -38,6 +38,8 @@ type Proxy struct {
 	fixed  route
 	choose func(*Request) (*url.URL, error)
 	env    *proxyEnv
+	parts  []proxyPart // for some URLs, the most specific first; nil: for all the same
+	rest   *Proxy      // for all others, without parts; nil: not said
 }
 
 // NewProxy gives the proxy at a URL: scheme, host, port, and user and
@@ -100,6 +102,9 @@ func WithProxyFunc(f func(*Request) (*url.URL, error)) Option {
 // without credentials; nil if it goes the direct way. It fails where sending the
 // request would: for a malformed value in the environment or an error of the function.
 func (p *Proxy) For(req *Request) (*url.URL, error) {
+	if p != nil && (p.env != nil || len(p.parts) > 0) && (req == nil || req.URL == nil) {
+		return nil, errNoURL
+	}
 	r, _, err := p.route(req)
 	if err != nil || r.direct() {
 		return nil, err
@@ -111,6 +116,9 @@ func (p *Proxy) For(req *Request) (*url.URL, error) {
 // route says where a request goes, and which variable of the environment says so, if
 // one does. A nil Proxy is the direct way.
 func (p *Proxy) route(req *Request) (r route, variable string, err error) {
+	if p != nil && len(p.parts) > 0 {
+		p = p.at(req.URL)
+	}
 	switch {
 	case p == nil:
 		return route{}, "", nil
@@ -141,6 +149,8 @@ func chosenRoute(choose func(*Request) (*url.URL, error), req *Request) (route, 
 // String shows the proxy without credentials: <Proxy http://p.test:3128>.
 func (p Proxy) String() string {
 	switch {
+	case len(p.parts) > 0:
+		return "<Proxy by URL>"
 	case p.choose != nil:
 		return "<Proxy by function>"
 	case p.env != nil:

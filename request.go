@@ -251,9 +251,7 @@ func (r *Request) applyScalars(s *settings) {
 		r.HeaderOrder = slices.Clone(s.order)
 	}
 	r.applySecurity(s)
-	if s.proxy != nil {
-		r.Proxy = s.proxy
-	}
+	r.Proxy = s.proxy.over(r.Proxy)
 	if s.maxBody != 0 {
 		r.MaxBodyBytes = s.maxBody
 	}

@@ -101,7 +101,7 @@ func (t *roundTripperTransport) check(req *Request) error {
 
 // goesDirectly reports whether a request was told to use no proxy.
 func (r *Request) goesDirectly() bool {
-	p := r.Proxy
+	p := r.Proxy.at(r.URL)
 	return p != nil && p.env == nil && p.choose == nil && p.fixed.direct()
 }
 
