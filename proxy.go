@@ -215,7 +215,6 @@ func (r route) String() string {
 
 // parseRoute reads the URL of a proxy. Its errors hold no credentials.
 func parseRoute(text string) (route, error) {
-	text = strings.TrimSpace(text)
 	if text == "" {
 		return route{}, because(ErrInvalidURL, errors.New("the URL of the proxy is empty: for the direct way there is WithoutProxy"))
 	}

@@ -167,7 +167,7 @@ func TestProxy_formsOfItsURL(t *testing.T) {
 		"http://P.test.":                 "http://p.test:80",
 		"p.test:8080":                    "http://p.test:8080",
 		"u:s@p.test:8080":                "http://p.test:8080",
-		" http://p.test:3128/ ":          "http://p.test:3128",
+		"http://p.test:3128/":            "http://p.test:3128",
 		"HTTPS://p.test":                 "https://p.test:443",
 		"https://p.test:80":              "https://p.test:80",
 		"https://p.test:443":             "https://p.test:443",
@@ -187,6 +187,9 @@ func TestProxy_formsOfItsURL(t *testing.T) {
 	for in, kind := range map[string]error{
 		"":                             parley.ErrInvalidURL,
 		" ":                            parley.ErrInvalidURL,
+		" http://p.test":               parley.ErrUnsupportedProtocol,
+		"http://p.test ":               parley.ErrInvalidURL,
+		"http://p.test\n":              parley.ErrInvalidURL,
 		"://":                          parley.ErrUnsupportedProtocol,
 		"http//p":                      parley.ErrInvalidURL,
 		"http://":                      parley.ErrInvalidURL,

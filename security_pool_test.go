@@ -7,7 +7,7 @@ package parley_test
 //	S029 interfaces are not offered: WithLocalAddr names one of their addresses
 //	S033 the part of a retried 503 comes with the retry policy
 //	S034 not offered: neither a cache nor merging of equal requests
-//	S122 to S129 proxy URLs are read by the same parser; Locations are in security_redirect_test.go under S122
+//	S122 to S129 Locations are in security_redirect_test.go under S122
 //	S160 the part of retries comes with the retry policy; that of CONNECT is under S159
 //	S150 not offered: a token is opaque, nothing parses it
 //	S166 the part of ALPN comes with HTTP/2, joined attempts with retry

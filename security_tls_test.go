@@ -334,13 +334,19 @@ func TestS110_CertificateOfManyNamesMakesNoLongError(t *testing.T) {
 func TestS111_PeersThatStopAfterTheHandshakeCostOneRequest(t *testing.T) {
 	t.Parallel()
 	ca := wiretest.NewAuthority(t)
-	for rule, script := range map[string]func(*wiretest.Conn){"silent": (*wiretest.Conn).Hold, "gone without a goodbye": (*wiretest.Conn).Cut} {
+	for rule, c := range map[string]struct {
+		script func(*wiretest.Conn)
+		kind   error
+	}{
+		"silent":                 {(*wiretest.Conn).Hold, parley.ErrResponseTimeout},
+		"gone without a goodbye": {(*wiretest.Conn).Cut, parley.ErrNetwork},
+	} {
 		t.Run(rule, func(t *testing.T) {
-			bad := wiretest.ServeTLS(t, ca.Server(t), script)
+			bad := wiretest.ServeTLS(t, ca.Server(t), c.script)
 			good := wiretest.ServeTLS(t, ca.Server(t), wiretest.Echo())
 			client := newSession(t, parley.WithRootCAs(rootsOf(t, ca)), parley.WithTimeouts(parley.Timeouts{Response: 50 * time.Millisecond}))
 			_, err := client.Get(t.Context(), bad.URL())
-			require.Error(t, err)
+			require.ErrorIs(t, err, c.kind)
 			require.Equal(t, "/", textOf(t, client, good.URL(), parley.WithTimeouts(parley.Timeouts{Response: 5 * time.Second})))
 		})
 	}

@@ -131,7 +131,8 @@ func TestS127_RequestsMadeByHandAreNoWayAround(t *testing.T) {
 // target is a URL and the host that it leads to; "" means an error.
 type target struct{ url, host string }
 
-// visit tries each URL as that of a request and as base URL.
+// visit tries each URL as that of a request, as base URL and, where it has nothing behind
+// the authority, as that of a proxy.
 func visit(t *testing.T, targets []target) {
 	l := newLandscape(t)
 	for _, row := range targets {
@@ -162,6 +163,27 @@ func visit(t *testing.T, targets []target) {
 			_, passed, arrived := l.take()
 			require.Equal(t, []string{"http://" + row.host, "http://" + row.host}, passed)
 			require.True(t, strings.HasPrefix(arrived[0], row.host+" "), arrived[0])
+		})
+		t.Run(fmt.Sprintf("%q as proxy", row.url), func(t *testing.T) {
+			c, err := l.client.With(parley.WithProxy(row.url))
+			if row.host == "" {
+				require.Error(t, err)
+				return
+			}
+			if err != nil { // a path or query is none of a proxy's
+				require.ErrorIs(t, err, parley.ErrInvalidURL)
+				require.Regexp(t, `[?#]|/@`, row.url)
+				return
+			}
+			_, err = c.Get(t.Context(), "http://target.test/")
+			require.NoError(t, err)
+			dialled, _, arrived := l.take()
+			address := row.host
+			if _, _, err := net.SplitHostPort(address); err != nil {
+				address = net.JoinHostPort(strings.Trim(address, "[]"), "80")
+			}
+			require.Equal(t, []string{address}, dialled)
+			require.Equal(t, []string{"target.test http://target.test/"}, arrived)
 		})
 	}
 }
@@ -397,6 +419,20 @@ func TestS130_UserInformationStaysApart(t *testing.T) {
 			l.requireAt(t, nil, "a.test", "/p/x")
 		})
 	}
+	t.Run("by option", func(t *testing.T) {
+		resp, err := l.client.Get(t.Context(), "http://a.test/p", parley.WithBasicAuth(user, password))
+		l.requireAt(t, err, "a.test", "/p")
+		require.Equal(t, []string{want}, resp.Request.Header["Authorization"])
+	})
+	t.Run("of a proxy", func(t *testing.T) {
+		_, err := l.client.Get(t.Context(), "http://a.test/p", parley.WithProxy((&url.URL{Scheme: "http", User: url.UserPassword(user, password), Host: "p.test"}).String()))
+		require.NoError(t, err)
+		dialled, _, _ := l.take()
+		require.Equal(t, []string{"p.test:80"}, dialled)
+		received := l.server.Received()
+		require.Contains(t, received[len(received)-1], "Proxy-Authorization: "+want+"\r\n")
+		require.NotContains(t, l.server.Text(), "evil")
+	})
 }
 
 func TestS131_HostsAreCheckedBeforeTheDialer(t *testing.T) {
