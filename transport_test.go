@@ -322,6 +322,50 @@ func TestTransport_middlewareChangesACopy(t *testing.T) {
 	}
 }
 
+// Middleware decides how a call is made, here by host: through which proxy, with which TLS,
+// to which address, within which time.
+func TestTransport_middlewareOverridesHowACallIsMade(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	proxy := wiretest.NewProxy(t, w.names, "")
+	other := wiretest.NewAuthority(t)
+	strange := wiretest.ServeTLS(t, other.Server(t, "c.test"), telling("strange"))
+	silent := wiretest.Serve(t, (*wiretest.Conn).Hold)
+	ways := map[string]parley.RequestOption{
+		"a.test": parley.WithOptions(parley.WithProxy(proxy.URL()), parley.WithRootCAs(rootsOf(t, w.ca))),
+		"c.test": parley.WithOptions(parley.WithRootCAs(rootsOf(t, other)), parley.WithResolve("c.test:443", strange.Addr())),
+		"d.test": parley.WithOptions(parley.WithDialer(wiretest.NewNames(map[string]string{"d.test:80": silent.Addr()})),
+			parley.WithTimeouts(parley.Timeouts{Response: short})),
+	}
+	byHost := func(next parley.Transport) parley.Transport {
+		return parley.TransportFunc(func(ctx context.Context, req *parley.Request) (*parley.Response, error) {
+			own, known := ways[req.URL.Hostname()]
+			if !known {
+				return next.Send(ctx, req)
+			}
+			changed, err := req.With(own)
+			if err != nil {
+				return nil, err
+			}
+			return next.Send(ctx, changed)
+		})
+	}
+	for place, opt := range map[string]parley.ClientOption{
+		"around the call":     parley.WithMiddleware(byHost),
+		"next to the network": parley.WithNetworkMiddleware(byHost),
+	} {
+		t.Run(place, func(t *testing.T) {
+			asked := len(proxy.Asked())
+			c := newSession(t, opt)
+			require.Equal(t, "a.test/", textOf(t, c, "https://a.test/"))
+			require.Equal(t, []string{"CONNECT a.test:443"}, proxy.Asked()[asked:])
+			require.Equal(t, "strange c.test /", textOf(t, c, "https://c.test/"))
+			_, err := c.Get(t.Context(), "http://d.test/")
+			require.ErrorIs(t, err, parley.ErrResponseTimeout)
+		})
+	}
+}
+
 func TestTransport_attributesAreReadInMiddlewareAndNotSent(t *testing.T) {
 	t.Parallel()
 	s := wiretest.Serve(t, wiretest.Echo())
