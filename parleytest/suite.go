@@ -94,6 +94,7 @@ var checks = []check{
 	{"a context ends the body", contextEndsTheBody},
 	{"timeouts of the phases", timeoutsOfThePhases},
 	{"a connection that breaks", connectionsThatBreak},
+	{"an upgrade hands over the connection", upgradesAreConnections},
 	{"requests that cannot be sent", requestsThatCannotBeSent},
 	{"many goroutines at once", manyAtOnce},
 }

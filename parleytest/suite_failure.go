@@ -285,6 +285,8 @@ func timeoutsOfThePhases(r *rig) {
 	equal(r, "Phase", e.Phase, parley.PhaseResponse)
 	equal(r, "Limit", e.Limit, short)
 	equal(r, "Timeout", e.Timeout(), true)
+	e = r.fails(r.ctx, r.request("GET", "/", limit(parley.Timeouts{Total: short})), parley.ErrTotalTimeout, parley.ErrTimeout, os.ErrDeadlineExceeded)
+	equal(r, "Limit", e.Limit, short)
 	resp := r.send(r.request("GET", "/begin", limit(parley.Timeouts{Read: short})))
 	e = r.readFails(resp, parley.ErrReadTimeout, parley.ErrTimeout, os.ErrDeadlineExceeded)
 	equal(r, "Sent", e.Sent, parley.Answering)
@@ -339,4 +341,44 @@ func requestsThatCannotBeSent(r *rig) {
 		equal(r, what+": Sent", e.Sent, parley.NotSent)
 	}
 	equal(r, "a request arrived", reached.Load(), false)
+}
+
+// upgradesAreConnections asks for another protocol. A transport that has no connection to
+// hand over says so, in the one way or the other.
+func upgradesAreConnections(r *rig) {
+	r.handler = http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		conn, rw, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			r.Errorf("the handler cannot take its connection: %v", err)
+			return
+		}
+		defer conn.Close()
+		io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nhello")
+		io.Copy(conn, rw)
+	})
+	req := r.request("GET", "/x", parley.WithHeader("Connection", "Upgrade"), parley.WithHeader("Upgrade", "echo"))
+	ctx, cancel := context.WithCancel(r.ctx)
+	defer cancel()
+	resp, err := r.transport.Send(ctx, req)
+	if err != nil {
+		r.judge(err)
+		return
+	}
+	defer resp.Close()
+	equal(r, "status", resp.StatusCode, http.StatusSwitchingProtocols)
+	conn, err := resp.Conn()
+	if err != nil {
+		r.judge(err, parley.ErrProtocol)
+		return
+	}
+	defer conn.Close()
+	cancel() // it is the caller's
+	if _, err := io.WriteString(conn, " there"); err != nil {
+		r.Fatalf("writing: %v", err)
+	}
+	text := make([]byte, len("hello there"))
+	if _, err := io.ReadFull(conn, text); err != nil {
+		r.Fatalf("reading: %v", err)
+	}
+	equal(r, "what was said", string(text), "hello there")
 }
