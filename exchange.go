@@ -208,7 +208,7 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 		Now:     sock.Time(x.buf.now),
 	}
 	e, got, err := p.acquire(ctx, key, want)
-	for refused := false; ; {
+	for refusals := 0; ; {
 		if err != nil {
 			x.giveUp()
 			return nil, x.failAcquire(key, got, err)
@@ -223,11 +223,13 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 		if failure == nil {
 			return &x.resp, nil
 		}
-		if !again || !x.repeats(failure, got, refused) {
+		if !again || !x.repeats(failure, got, refusals) {
 			x.endTry(failure.reason)
 			return nil, failure.err
 		}
-		refused = refused || failure.refused
+		if failure.refused {
+			refusals++
+		}
 		if x.stream == nil {
 			x.letGo(false)
 		}
@@ -250,8 +252,8 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 }
 
 // repeats reports whether a request that can be sent again is to be, after a try that
-// failed. refused says that it was once before, as its server had not acted on it.
-func (x *exchange) repeats(f *failure, got connpool.Got, refused bool) bool {
+// failed. Its server may have said some times before that it had not acted on it.
+func (x *exchange) repeats(f *failure, got connpool.Got, refusals int) bool {
 	if f.misdirected {
 		x.wrote = true
 		return true
@@ -260,7 +262,7 @@ func (x *exchange) repeats(f *failure, got connpool.Got, refused bool) bool {
 	// likely closed by the peer for being idle.
 	stale := got.Reused && !x.began && f.broken
 	x.wrote = x.wrote || x.sentBy(f) != NotSent
-	return (stale || f.refused && !refused) && (!x.wrote || idempotent(x.req.Method))
+	return (stale || f.refusedAgain(refusals)) && (!x.wrote || idempotent(x.req.Method))
 }
 
 // misdirected reports whether an answer says that the server serves the request, but not

@@ -22,7 +22,20 @@ type failure struct {
 
 	// Of HTTP/2 alone.
 	refused bool // the server has not acted on the request and says so
+	left    bool // as it takes no more on the connection, which others had shared
 	http1   bool // it wants HTTP/1.1 for it
+}
+
+// maxRefusals is how often a request is sent again that came too late for a connection: as
+// many as n requests at once can need where a connection takes n/32 of them.
+const maxRefusals = 32
+
+// refusedAgain reports whether a request that was refused a number of times before may be
+// sent again. Where a server takes some requests and no more on a connection each one
+// takes up some of those that wait (RFC 9113, section 6.8); any other refusal is likely to
+// be repeated.
+func (f *failure) refusedAgain(before int) bool {
+	return f.refused && (before == 0 || f.left && before < maxRefusals)
 }
 
 func (x *exchange) failWrite(err error) *failure {

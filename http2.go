@@ -222,7 +222,8 @@ func (m *protocols) sharing(key connKey) connpool.Sharing {
 // http2Conn is a connection that speaks HTTP/2.
 type http2Conn struct {
 	*h2.Conn
-	entry atomic.Pointer[entry] // nil until the pool has it
+	entry   atomic.Pointer[entry] // nil until the pool has it
+	carried atomic.Int64          // requests so far
 }
 
 // dialConn is connpool's Dial.

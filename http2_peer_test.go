@@ -158,6 +158,31 @@ func TestHTTP2_WhatTheServerDidNotActOnIsSentAgainOnce(t *testing.T) {
 	}
 }
 
+// A server may take fewer requests on a connection than come at once.
+func TestHTTP2_WhatComesTooLateForAConnectionIsSentOnTheNext(t *testing.T) {
+	t.Parallel()
+	s := servePeer(t, []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 100}}, func(p *peer) {
+		stream, path := p.request()
+		p.WriteGoAway(stream, http2.ErrCodeNo, nil)
+		p.ok(stream, path)
+		p.rest()
+	})
+	c := peerSession(t, s, parley.WithPoolLimits(parley.PoolLimits{Hard: 2}), parley.WithTimeouts(parley.Timeouts{Pool: 10 * time.Second}))
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			resp, err := c.Post(t.Context(), "once", parley.WithText("body"))
+			if assert.NoError(t, err) {
+				text, err := resp.Text()
+				assert.NoError(t, err)
+				assert.Equal(t, "/once", text)
+			}
+		})
+	}
+	all.Wait()
+	require.GreaterOrEqual(t, s.Accepted(), 8)
+}
+
 func TestHTTP2_ARefusedBodyThatCannotBeOpenedAgainIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	s := servePeer(t, []http2.Setting{}, func(p *peer) {

@@ -26,6 +26,7 @@ func (s *stream) failure(phase Phase, err error) *failure {
 	kind := h2.KindOf(err)
 	if sent == MaybeSent && (kind == h2.Unsent || kind == h2.HTTP1) {
 		f.refused = true
+		f.left = kind == h2.Unsent && s.conn.carried.Load() > 1 && !errors.As(err, new(h2.StreamError))
 		f.http1 = kind == h2.HTTP1 && s.entry.Key().proto == protoALPN
 	}
 	if sent == MaybeSent && !x.wrote && (f.refused || kind == h2.TooLarge) {

@@ -52,6 +52,7 @@ type stream struct {
 func (x *exchange) runStream(got connpool.Got, p *plan) *failure {
 	c := x.conn().h2
 	s := &stream{x: x, entry: x.entry, conn: c, trace: x.buf.trace, since: c.Heard()}
+	c.carried.Add(1)
 	x.stream = s
 	s.watch.limit, s.watch.end = *x.limit, s.interrupt
 	inner, cancel := context.WithCancelCause(x.ctx)
