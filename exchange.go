@@ -99,7 +99,8 @@ type exchange struct {
 // others: where that failed before the answer began and the method is idempotent or
 // nothing was written, and after a 421, by which a server says that it has not acted on
 // what came to it this way (RFC 9110, section 15.5.20). By HTTP/2 it also is where the
-// server says that it has not acted on it.
+// server says that it has not acted on it; again and again, but not without end, where the
+// server takes no more requests on a connection that several had shared.
 //
 // An [httptrace.ClientTrace] in the context is told of everything that it has a hook
 // for, in the order and with the meaning of [http.Transport]. A session that sends

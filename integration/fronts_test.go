@@ -32,14 +32,20 @@ func atPlain(p *peer.Peer, port string, w way) way {
 	return w
 }
 
-func haproxyWays(t *testing.T, o *origin) []way {
-	p := peer.Start(t, peer.Program{
+// haproxy starts HAProxy with testdata/haproxy.cfg.
+func haproxy(t *testing.T, o *origin) *peer.Peer {
+	t.Helper()
+	return peer.Start(t, peer.Program{
 		Command: "haproxy",
 		Package: "haproxy",
 		Args:    []string{"-W", "-db", "-f", "{{dir}}/haproxy.cfg"},
 		Files:   o.files(t, map[string]string{"haproxy.cfg": config(t, "haproxy.cfg")}),
 		Values:  map[string]string{"Bin": o.plain.Listener.Addr().String()},
 	})
+}
+
+func haproxyWays(t *testing.T, o *origin) []way {
+	p := haproxy(t, o)
 	shown := func(front string) string {
 		return ` ` + front + ` bin/(first|second) .* "PUT (https://site\.test|http://127\.0\.0\.1:\d+)?/large PROTO"`
 	}

@@ -312,6 +312,15 @@ func (p *Peer) stop(patience time.Duration) error {
 	return err
 }
 
+// Signal sends the program a signal, such as the one by which it is told to read its
+// configuration again.
+func (p *Peer) Signal(t testing.TB, s os.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Dir is the program's folder.
 func (p *Peer) Dir() string { return p.dir }
 
