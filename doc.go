@@ -43,7 +43,13 @@
 // can be called in any order and again. Text is UTF-8 whatever charset the server
 // wrote it in. [Response.Links] reads the Link header, and [Client.Pages] follows it
 // from page to page. What a server says of an error is in the StatusError: its body,
-// and problem details (RFC 9457) as a [Problem].
+// problem details (RFC 9457) as a [Problem], and an error type of the program's own
+// ([WithErrorType]).
+//
+// Bodies in gzip, deflate, br and zstd are asked for and decoded ([WithDecompression]
+// switches that off); [WithContentCoding] adds a coding, and [WithDecoder] a media type
+// for Decode and As. [WithMaxBodyBytes] bounds what comes out of a body, however small it
+// was on the wire.
 //
 // # Redirects and cookies
 //

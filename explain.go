@@ -304,6 +304,7 @@ func (c *Client) explainConduct(req *Request) []Setting {
 	if forced := req.attrs.charset(); forced != nil {
 		add("Charset", forced.Name(), false, func(p *clientConfig) bool { return p.attrs.charset() == forced })
 	}
+	req.explainDecoders(add)
 	body := "none"
 	if req.Body != nil {
 		if body = strconv.FormatInt(req.Body.Size(), 10) + " bytes"; req.Body.Size() < 0 {

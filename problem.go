@@ -39,6 +39,9 @@ type StatusError struct {
 	// Problem is what the answer says of the error by RFC 9457; nil if it says
 	// nothing in that way. It is found with [errors.As], too.
 	Problem *Problem
+	// Cause is the body as the type that [WithErrorType] names; nil if it names none, or
+	// if the body is not of that type. It is found with [errors.As], too.
+	Cause error
 
 	answer *Response // with what was read of the body; nil: Body is all there is
 	cut    bool      // the body goes on
@@ -50,12 +53,16 @@ func (e *StatusError) Error() string {
 	return fmt.Sprintf("%s %s: status %s", quoteBad(e.Method, 32), urls.Redacted(e.URL), quoteBad(e.Status, 128))
 }
 
-// Unwrap gives the Problem, if there is one.
-func (e *StatusError) Unwrap() error {
-	if e.Problem == nil {
-		return nil
+// Unwrap gives Cause and Problem, where they are there.
+func (e *StatusError) Unwrap() []error {
+	var out []error
+	if e.Cause != nil {
+		out = append(out, e.Cause)
 	}
-	return e.Problem
+	if e.Problem != nil {
+		out = append(out, e.Problem)
+	}
+	return out
 }
 
 // Decode decodes the body of the error into v: see [Response.Decode]. Of a streamed
@@ -108,6 +115,7 @@ func (r *Response) statusError() *StatusError {
 	if !e.cut && len(content) <= maxErrorDocument {
 		e.Problem = e.answer.problem(media)
 	}
+	e.Cause = r.cause(e)
 	return e
 }
 

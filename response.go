@@ -178,34 +178,6 @@ func (r *Response) XML(v any) error {
 	return nil
 }
 
-// Decode decodes the body into v by its media type: JSON (also +json), XML (also
-// +xml), text into a *string, and anything into a *[]byte. Without a content type
-// JSON is tried.
-func (r *Response) Decode(v any) error {
-	switch v := v.(type) {
-	case *[]byte:
-		b, err := r.Bytes()
-		*v = bytes.Clone(b)
-		return err
-	case *string:
-		s, err := r.Text()
-		*v = s
-		return err
-	}
-	media, _ := charset.OfType(r.Header.Get("Content-Type"))
-	kind := charset.KindOf(media)
-	switch {
-	case media == "", kind == charset.JSON:
-		return r.JSON(v)
-	case kind == charset.XML:
-		return r.XML(v)
-	}
-	if _, err := r.Bytes(); err != nil {
-		return err
-	}
-	return r.decodeError("", fmt.Errorf("no decoder for %q into %T", quoteBad(strings.ToLower(media), 64), v))
-}
-
 func (r *Response) decodeError(format string, err error) error {
 	return r.fail("decode", PhaseDecode, &cause{kind: ErrDecoding, detail: strings.TrimSpace(format), err: err})
 }
