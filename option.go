@@ -130,6 +130,9 @@ func applyAll(opts []RequestOption, rc *requestConfig) error {
 			return err
 		}
 	}
+	if rc.download != nil {
+		return failed("WithDownload is for Client.Download")
+	}
 	return nil
 }
 
@@ -389,6 +392,7 @@ type requestConfig struct {
 	host     string
 	target   string
 	trailers []Trailer
+	download *DownloadConfig // nil: not said
 }
 
 // WithBody sets the body.

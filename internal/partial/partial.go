@@ -232,6 +232,15 @@ func (f *File) WriteAt(p []byte, at int64) (int, error) { return f.file.WriteAt(
 // ReadAt reads content.
 func (f *File) ReadAt(p []byte, at int64) (int, error) { return f.file.ReadAt(p, at) }
 
+// Size is how many bytes the file has, gaps included.
+func (f *File) Size() (int64, error) {
+	info, err := f.file.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
 // Missing gives what is missing of total bytes. total is less than zero if it is not
 // known; the last span then has no end.
 func (f *File) Missing(total int64) ([]Span, error) {
