@@ -62,6 +62,12 @@
 // Every session keeps cookies in a [Jar] of its own, which can be listed, edited, saved
 // and loaded; [WithJar] shares one, replaces it by any other, or does without.
 //
+// # Files
+//
+// [Client.Download] fetches a file to a path, where it stands only once it is complete; a
+// download that failed goes on where it ended. [WithIntegrity] says by its digest what
+// the content of any answer has to be.
+//
 // # Credentials
 //
 // [WithBasicAuth], [WithBearerToken] and [WithAuth] with [DigestAuth], [TokenAuth],

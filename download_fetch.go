@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"math"
 	"net/http"
 	"path/filepath"
 	"strconv"
@@ -43,12 +42,14 @@ func (d *download) attempt(ctx context.Context) error {
 			return err
 		}
 	}
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
 	f, err := d.open(ctx)
 	if err != nil {
 		return err
 	}
 	d.result.Response = f.resp
-	err = d.fetch(ctx, f)
+	err = d.fetch(ctx, stop, f)
 	f.resp.Close() // what is left of it is not wanted
 	if err != nil {
 		return err
@@ -236,9 +237,10 @@ func validatorOf(h http.Header) (etag, modified string) {
 // ranged checks that a 206 is the answer to a request for s.
 func (d *download) ranged(resp *Response, s partial.Span) (*inflow, error) {
 	note := d.part.Note()
-	from, to, total, ok := parseContentRange(resp.Header.Get("Content-Range"))
+	said, ok := resp.ContentRange()
+	from, to, total := said.First, said.Last+1, said.Size
 	switch {
-	case !ok:
+	case !ok || to <= from: // a last byte may be the last number that there is
 		return nil, resp.fail("download", PhaseResponse, because(ErrRemoteProtocol, errors.New("a part of a file without saying which")))
 	case total >= 0 && note.Total >= 0 && total != note.Total:
 		return nil, errChanged
@@ -255,32 +257,8 @@ func (d *download) ranged(resp *Response, s partial.Span) (*inflow, error) {
 	return &inflow{resp, from, to}, nil
 }
 
-// parseContentRange reads the header of that name (RFC 9110, section 14.4): bytes from up
-// to but without to, of total, which is less than zero if it is not known.
-func parseContentRange(s string) (from, to, total int64, ok bool) {
-	unit, rest, _ := strings.Cut(s, " ")
-	span, length, found := strings.Cut(strings.TrimSpace(rest), "/")
-	first, last, dash := strings.Cut(span, "-")
-	if !strings.EqualFold(unit, "bytes") || !found || !dash {
-		return 0, 0, 0, false
-	}
-	number := func(s string) int64 {
-		n, err := strconv.ParseUint(s, 10, 63)
-		if err != nil || n == math.MaxInt64 {
-			ok = false
-		}
-		return int64(n)
-	}
-	ok, total = true, -1
-	from, to = number(first), number(last)+1
-	if length != "*" {
-		total = number(length)
-	}
-	return from, to, total, ok && from < to && (total < 0 || to <= total)
-}
-
-// fetch reads all that is missing.
-func (d *download) fetch(ctx context.Context, f *inflow) error {
+// fetch reads all that is missing. stop ends ctx, under which f was opened.
+func (d *download) fetch(ctx context.Context, stop func(), f *inflow) error {
 	note := d.part.Note()
 	total := note.Total
 	if total < 0 && f.at > 0 { // an earlier try did not know it
@@ -302,8 +280,6 @@ func (d *download) fetch(ctx context.Context, f *inflow) error {
 	}
 	q := &spans{left: missing}
 	workers := max(1, min(d.cfg.Parallel, len(missing)))
-	ctx, stop := context.WithCancel(ctx)
-	defer stop()
 	var first error
 	var once sync.Once
 	end := func(err error) {

@@ -5,17 +5,15 @@ package parley_test
 // security_body_test.go, section 5 (what is read) in security_parse_test.go and
 // security_desync_test.go, section 6 (exhaustion) in security_limits_test.go,
 // security_coding_test.go (all content codings), security_exhaustion_test.go and
-// security_answer_test.go, section 13 (multipart) in
-// security_multipart_test.go, and the rules that need no socket once more in package
-// internal/h1. These have no test, or parts of them have none:
+// security_answer_test.go, section 13 (multipart and files) in
+// security_multipart_test.go and security_download_test.go, and the rules that need no
+// socket once more in package internal/h1. These have no test, or parts of them have none:
 //
 //	S061  no API makes an upgrade request: Upgrade is a header like any other
 //	S066  retries: come with the retry policy
-//	S083  a download to a file: comes with downloads
-//	S084  downloads: come with them
 //	S091  not offered: there is no upload limit
-//	S095  dispositions: come with their parser
-//	S099  names of files: come with downloads; HTML is never parsed
+//	S095  that of dispositions is in package disposition
+//	S099  HTML is never parsed; names of files are read in package disposition
 
 import (
 	"context"
