@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/seed-0474a412/parley"
+	"github.com/seed-0474a412/parley/internal/wiretest"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
@@ -34,6 +35,46 @@ func newFake(t *testing.T, answer http.HandlerFunc) *fake {
 	f.Server = httptest.NewServer(f.recording(answer))
 	t.Cleanup(f.Close)
 	return f
+}
+
+// fakes says how fakes are spoken with.
+type fakes struct {
+	http2     bool
+	authority *wiretest.Authority
+}
+
+// byBoth runs a test with fakes that are spoken with by HTTP/1.1, and with ones that
+// want TLS and HTTP/2.
+func byBoth(t *testing.T, test func(t *testing.T, by fakes)) {
+	t.Helper()
+	for name, http2 := range map[string]bool{"HTTP/1.1": false, "HTTP/2": true} {
+		t.Run(name, func(t *testing.T) { test(t, fakes{http2, wiretest.NewAuthority(t)}) })
+	}
+}
+
+func (by fakes) start(t *testing.T, answer http.HandlerFunc) *fake {
+	t.Helper()
+	if !by.http2 {
+		return newFake(t, answer)
+	}
+	f := &fake{}
+	f.Server = httptest.NewUnstartedServer(f.recording(func(w http.ResponseWriter, r *http.Request) {
+		if r.ProtoMajor != 2 {
+			http.Error(w, "by HTTP/2, please", http.StatusHTTPVersionNotSupported)
+			return
+		}
+		answer(w, r)
+	}))
+	f.TLS, f.EnableHTTP2 = by.authority.Server(t), true
+	f.StartTLS()
+	t.Cleanup(f.Close)
+	return f
+}
+
+// session is a session that trusts the fakes.
+func (by fakes) session(t *testing.T, opts ...parley.ClientOption) *parley.Client {
+	t.Helper()
+	return session(t, append([]parley.ClientOption{parley.WithTLSConfig(by.authority.Trusted())}, opts...)...)
 }
 
 func (f *fake) recording(answer http.HandlerFunc) http.Handler {
@@ -61,10 +102,10 @@ func (f *fake) take() []seen {
 
 // tokens is a fake that issues token-1, token-2 and so on. The first is valid for a
 // time so short that a careful client takes it for expired.
-func tokens(t *testing.T) *fake {
+func tokens(t *testing.T, by fakes) *fake {
 	t.Helper()
 	issued := 0
-	return newFake(t, func(w http.ResponseWriter, r *http.Request) {
+	return by.start(t, func(w http.ResponseWriter, r *http.Request) {
 		issued++ // the source is asked by one at a time
 		lives := 3600
 		if issued == 1 {
@@ -77,8 +118,10 @@ func tokens(t *testing.T) *fake {
 	})
 }
 
-func TestOAuth2ClientCredentials(t *testing.T) {
-	api := newFake(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tea") })
+func TestOAuth2ClientCredentials(t *testing.T) { byBoth(t, testOAuth2ClientCredentials) }
+
+func testOAuth2ClientCredentials(t *testing.T, by fakes) {
+	api := by.start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tea") })
 	tests := []struct {
 		name string
 		get  func(t *testing.T, ctx context.Context, conf *clientcredentials.Config) (string, error)
@@ -100,16 +143,16 @@ func TestOAuth2ClientCredentials(t *testing.T) {
 	want := []seen{{"/token", "Basic QWxhZGRpbjpvcGVuJTNBK3Nlc2FtZQ==", "application/x-www-form-urlencoded", "", form}}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			issuer := tokens(t)
+			issuer := tokens(t, by)
 			conf := &clientcredentials.Config{
 				ClientID: user, ClientSecret: password, TokenURL: issuer.URL + "/token",
 				Scopes: []string{"read"}, AuthStyle: oauth2.AuthStyleInHeader,
 			}
-			beneath := session(t)
+			beneath := by.session(t)
 			ctx := context.WithValue(t.Context(), oauth2.HTTPClient, beneath.HTTPClient())
 			get := tt.get
 			if get == nil {
-				c := session(t, parley.WithBaseURL(api.URL), parley.WithAuth(parley.OAuth2Auth(conf.TokenSource(ctx))))
+				c := by.session(t, parley.WithBaseURL(api.URL), parley.WithAuth(parley.OAuth2Auth(conf.TokenSource(ctx))))
 				get = func(t *testing.T, ctx context.Context, _ *clientcredentials.Config) (string, error) {
 					return parley.As[string](c.Get(ctx, "menu"))
 				}
@@ -131,12 +174,14 @@ func TestOAuth2ClientCredentials(t *testing.T) {
 	}
 }
 
-func TestOAuth2RenewsTokens(t *testing.T) {
-	api, issuer := newFake(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tea") }), tokens(t)
-	beneath := session(t)
+func TestOAuth2RenewsTokens(t *testing.T) { byBoth(t, testOAuth2RenewsTokens) }
+
+func testOAuth2RenewsTokens(t *testing.T, by fakes) {
+	api, issuer := by.start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "tea") }), tokens(t, by)
+	beneath := by.session(t)
 	conf := &clientcredentials.Config{ClientID: user, ClientSecret: password, TokenURL: issuer.URL + "/token", AuthStyle: oauth2.AuthStyleInParams}
 	ctx := context.WithValue(t.Context(), oauth2.HTTPClient, beneath.HTTPClient())
-	c := session(t, parley.WithBaseURL(api.URL), parley.WithAuth(parley.OAuth2Auth(conf.TokenSource(ctx))))
+	c := by.session(t, parley.WithBaseURL(api.URL), parley.WithAuth(parley.OAuth2Auth(conf.TokenSource(ctx))))
 	_, err := parley.As[string](c.Get(t.Context(), "first"))
 	require.NoError(t, err)
 	require.NoError(t, crowd(t, c, 20, 100, "later", "tea"))

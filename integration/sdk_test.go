@@ -30,8 +30,10 @@ func hub(t *testing.T, c *parley.Client, url string) *github.Client {
 	return client
 }
 
-func TestGitHub(t *testing.T) {
-	api := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+func TestGitHub(t *testing.T) { byBoth(t, testGitHub) }
+
+func testGitHub(t *testing.T, by fakes) {
+	api := by.start(t, func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		switch r.Method + " " + r.URL.Path {
 		case "GET /repos/o/r":
@@ -43,7 +45,7 @@ func TestGitHub(t *testing.T) {
 			http.Error(w, `{"message": "Not Found"}`, http.StatusNotFound)
 		}
 	})
-	client := hub(t, session(t, parley.WithBaseURL(api.URL), parley.WithBearerToken("secret")), api.URL)
+	client := hub(t, by.session(t, parley.WithBaseURL(api.URL), parley.WithBearerToken("secret")), api.URL)
 	repo, _, err := client.Repositories.Get(t.Context(), "o", "r")
 	require.NoError(t, err)
 	require.Equal(t, "o/r", repo.GetFullName())
@@ -64,16 +66,18 @@ func TestGitHub(t *testing.T) {
 
 // Some calls of go-github expect a redirect as their answer, and take it from the
 // Transport itself or by a CheckRedirect of their own.
-func TestGitHubTakesRedirectsItself(t *testing.T) {
-	store := newFake(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "bytes") })
-	api := newFake(t, func(w http.ResponseWriter, r *http.Request) {
+func TestGitHubTakesRedirectsItself(t *testing.T) { byBoth(t, testGitHubTakesRedirectsItself) }
+
+func testGitHubTakesRedirectsItself(t *testing.T, by fakes) {
+	store := by.start(t, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "bytes") })
+	api := by.start(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/repos/o/old/tarball/main" {
 			http.Redirect(w, r, "/repos/o/r/tarball/main", http.StatusMovedPermanently)
 			return
 		}
 		http.Redirect(w, r, store.URL+"/signed?key=1", http.StatusFound)
 	})
-	c := session(t, parley.WithBaseURL(api.URL), parley.WithBearerToken("secret"))
+	c := by.session(t, parley.WithBaseURL(api.URL), parley.WithBearerToken("secret"))
 	client := hub(t, c, api.URL)
 
 	link, _, err := client.Repositories.GetArchiveLink(t.Context(), "o", "old", github.Tarball, &github.RepositoryContentGetOptions{Ref: "main"}, 1)
@@ -139,6 +143,7 @@ func signature(r *http.Request) (string, error) {
 
 // bucket is a store that keeps one object, and is busy each first time.
 type bucket struct {
+	proto   string // by which requests have to come
 	object  string
 	methods []string
 	wrong   []string
@@ -148,6 +153,9 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	want, err := signature(r)
 	if err != nil || want != r.Header.Get("Authorization") {
 		b.wrong = append(b.wrong, fmt.Sprintf("%s: %v, signed %q, should be %q", r.Method, err, r.Header.Get("Authorization"), want))
+	}
+	if r.Proto != b.proto {
+		b.wrong = append(b.wrong, "by "+r.Proto)
 	}
 	b.methods = append(b.methods, r.Method+" "+r.URL.EscapedPath())
 	body, err := io.ReadAll(r.Body)
@@ -168,13 +176,14 @@ func (b *bucket) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func TestS3(t *testing.T) {
 	tea := content(200_000)
-	for _, scheme := range []string{"http", "https"} { // by http the whole body is signed, by https it has a checksum at its end
-		t.Run(scheme, func(t *testing.T) {
+	for name, proto := range map[string]string{"http": "HTTP/1.1", "https": "HTTP/1.1", "https, HTTP/2": "HTTP/2.0"} {
+		scheme, _, _ := strings.Cut(name, ",") // by http the whole body is signed, by https it has a checksum at its end
+		t.Run(name, func(t *testing.T) {
 			authority := wiretest.NewAuthority(t)
-			b := &bucket{}
+			b := &bucket{proto: proto}
 			s := httptest.NewUnstartedServer(b)
 			if scheme == "https" {
-				s.TLS = authority.Server(t)
+				s.TLS, s.EnableHTTP2 = authority.Server(t), proto == "HTTP/2.0"
 				s.StartTLS()
 			} else {
 				s.Start()

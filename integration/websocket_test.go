@@ -176,10 +176,11 @@ func TestWebSocketRedirected(t *testing.T) {
 	})
 }
 
+// The server speaks HTTP/2 too, by which there is no Upgrade.
 func TestWebSocketOverTLSAndThroughAProxy(t *testing.T) {
 	authority := wiretest.NewAuthority(t)
 	s := httptest.NewUnstartedServer(wsEcho(http.NotFoundHandler()))
-	s.TLS = authority.Server(t, "site.test")
+	s.TLS, s.EnableHTTP2 = authority.Server(t, "site.test"), true
 	s.StartTLS()
 	t.Cleanup(s.Close)
 	names := wiretest.NewNames(map[string]string{"site.test:443": s.Listener.Addr().String()})
@@ -190,10 +191,19 @@ func TestWebSocketOverTLSAndThroughAProxy(t *testing.T) {
 		"through SOCKS": parley.WithProxy("socks5h://gate:keeper@" + proxy.Addr()),
 	} {
 		t.Run(name, func(t *testing.T) {
-			answer, err := converse(t.Context(), session(t, way, parley.WithTLSConfig(authority.Trusted())), "wss://site.test/echo")
-			require.NoError(t, err)
-			require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
+			c := session(t, way, parley.WithTLSConfig(authority.Trusted()))
+			for range 2 {
+				resp, err := c.Get(t.Context(), "https://site.test/")
+				require.NoError(t, err)
+				require.Equal(t, "HTTP/2.0", resp.Proto)
+				answer, err := converse(t.Context(), c, "wss://site.test/echo")
+				require.NoError(t, err)
+				require.Equal(t, http.StatusSwitchingProtocols, answer.StatusCode)
+				require.Equal(t, "HTTP/1.1", answer.Proto)
+			}
+			require.EqualValues(t, 3, c.Stats().Dials, "one for HTTP/2, one for each of the others")
 		})
 	}
-	require.Equal(t, []string{"CONNECT site.test:443", "SOCKS site.test:443"}, slices.Sorted(slices.Values(proxy.Asked())))
+	asked := slices.Sorted(slices.Values(proxy.Asked()))
+	require.Equal(t, []string{"CONNECT site.test:443", "SOCKS site.test:443"}, slices.Compact(asked))
 }
