@@ -19,12 +19,12 @@
 //
 // [Client.Get], [Client.Post] and their sisters send a request and read the whole
 // answer, so that its connection is free again when they return. [Client.Stream]
-// returns as soon as the head of the answer has come and leaves the body to be
-// read, by [Response.Lines], [Response.Chunks] or [Response].Body. What a request
-// needs beyond method and URL is said by options: [WithQuery], [WithHeader],
-// [WithJSON], [WithForm], [WithMultipart], [WithReader], [WithTimeout]. Most of them may
-// be given to [New] as well, for every request of the session; the request's word wins,
-// and the options that begin with Without take a session's value away again.
+// returns as soon as the head of the answer has come and leaves the body to be read:
+// see "Streams". What a request needs beyond method and URL is said by options:
+// [WithQuery], [WithHeader], [WithJSON], [WithForm], [WithMultipart], [WithReader],
+// [WithTimeout]. Most of them may be given to [New] as well, for every request of the
+// session; the request's word wins, and the options that begin with Without take a
+// session's value away again.
 //
 // A relative URL is joined to the base URL, whose path is a prefix: with the base
 // above, "users", "/users" and "./users" all mean https://api.example.com/v1/users.
@@ -50,6 +50,16 @@
 // switches that off); [WithContentCoding] adds a coding, and [WithDecoder] a media type
 // for Decode and As. [WithMaxBodyBytes] bounds what comes out of a body, however small it
 // was on the wire.
+//
+// # Streams
+//
+// What [Client.Stream] leaves unread can be looped over as it arrives, in memory that
+// does not grow: [Response.Lines], [Response.Chunks], [JSONLines] and [JSONArray] for
+// JSON values, [Response.Events] for server-sent events, [Response.Parts] for multipart
+// answers; [WithMaxItemBytes] bounds a single item. Leaving a loop closes the response.
+// [Response.Peek] looks at the beginning without consuming it. [Client.Events] follows an
+// event stream for ever and connects again where it was cut. [WithMinThroughput] ends what
+// crawls.
 //
 // # Redirects and cookies
 //

@@ -3,7 +3,6 @@ package parley_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -423,12 +422,4 @@ type countsCloses struct {
 func (c countsCloses) Close() error {
 	*c.count++
 	return nil
-}
-
-func ExampleEventsPolicy() {
-	// Look for the server every second, and for no longer than ten minutes.
-	policy := parley.WithEventsPolicy(parley.EventsPolicy{Retry: time.Second, MaxRetry: time.Second, MaxTries: 600})
-	client, err := parley.New(policy)
-	fmt.Println(client != nil, err)
-	// Output: true <nil>
 }

@@ -23,7 +23,8 @@ const (
 )
 
 // Timeouts bound the phases of a call. In each field zero means to inherit and
-// [NoTimeout] to wait for ever.
+// [NoTimeout] to wait for ever. For [Client.Events] Response and Read do not count unless
+// they are given with the call.
 type Timeouts struct {
 	// Pool bounds the wait for a connection when all that the limits allow are
 	// in use. Default 5 s. Passing it is ErrPoolTimeout.
