@@ -54,11 +54,11 @@ func newCrossing(t testing.TB, answers map[string]string, opts ...parley.ClientO
 		authority := wiretest.NewAuthority(t)
 		for _, origin := range tlsOrigins {
 			host := strings.TrimPrefix(origin, "https://")
-			x.add(origin, wiretest.ServeTLS(t, authority.Server(t, host), x.script(origin, answers)))
+			x.add(origin, wiretest.ServeTLS(t, asServed(t, authority.Server(t, host)), x.script(origin, answers)))
 		}
 		opts = append([]parley.ClientOption{parley.WithTLSConfig(authority.Trusted())}, opts...)
 	}
-	client, err := parley.New(opts...)
+	client, err := parley.New(asSpoken(t, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, client.Close()) })
 	x.client = client

@@ -33,7 +33,7 @@ func newWorld(t testing.TB) *world {
 		return wiretest.OK(r.Host + r.RequestURI)
 	})
 	w.clear = wiretest.Serve(t, hostAndTarget)
-	w.secure = wiretest.ServeTLS(t, w.ca.Server(t, "a.test", "b.test"), hostAndTarget)
+	w.secure = wiretest.ServeTLS(t, asServed(t, w.ca.Server(t, "a.test", "b.test")), hostAndTarget)
 	w.names = wiretest.NewNames(map[string]string{
 		"a.test:80": w.clear.Addr(), "b.test:80": w.clear.Addr(),
 		"a.test:443": w.secure.Addr(), "b.test:443": w.secure.Addr(),

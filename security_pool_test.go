@@ -44,7 +44,7 @@ const guard = 10 * time.Second
 func newSession(t testing.TB, opts ...parley.ClientOption) *parley.Client {
 	t.Helper()
 	wiretest.Guard(t, guard)
-	c, err := parley.New(opts...)
+	c, err := parley.New(asSpoken(t, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c

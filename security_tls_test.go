@@ -58,7 +58,7 @@ func everyWay(t testing.TB, server *wiretest.Server) map[string][]parley.Request
 // eachWay calls test for the direct way and those through proxies.
 func eachWay(t *testing.T, cfg *tls.Config, test func(t *testing.T, server *wiretest.Server, get func(url string, opts ...parley.RequestOption) (*parley.Response, error))) {
 	t.Helper()
-	server := wiretest.ServeTLS(t, cfg, wiretest.Echo())
+	server := wiretest.ServeTLS(t, asServed(t, cfg), wiretest.Echo())
 	names := wiretest.NewNames(map[string]string{"a.test:443": server.Addr(), "away.test:80": redirector(t).Addr()})
 	direct := newSession(t, parley.WithDialer(names))
 	t.Run("direct", func(t *testing.T) {

@@ -42,7 +42,7 @@ const guardTime = 10 * time.Second
 // wireClient makes a session that ends with the test.
 func wireClient(t *testing.T, opts ...parley.ClientOption) *parley.Client {
 	t.Helper()
-	c, err := parley.New(opts...)
+	c, err := parley.New(asSpoken(t, opts...)...)
 	require.NoError(t, err)
 	t.Cleanup(func() { require.NoError(t, c.Close()) })
 	return c

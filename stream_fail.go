@@ -52,10 +52,7 @@ func (s *stream) ownFailure(phase Phase, sent Sent, err error) *Error {
 		return x.fail(phase, sent, contextError(x.ctx))
 	}
 	var wrong *sourceError
-	if errors.As(err, &wrong) {
-		return x.fail(phase, sent, wrong.err)
-	}
-	if errors.As(s.body.failure(), &wrong) {
+	if errors.As(err, &wrong) || errors.As(s.body.failure(), &wrong) {
 		return x.fail(PhaseWrite, sent, wrong.err)
 	}
 	return nil

@@ -265,6 +265,8 @@ func (u *upload) writeChunks() error {
 // maxEmptyReads is how often a body may give nothing without an error, in a row.
 const maxEmptyReads = 100
 
+var errImpossibleCount = &sourceError{errors.New("the request body's Read returned an impossible count")}
+
 // read reads from the body, until there is something or an error.
 func (u *upload) read(p []byte) (int, error) {
 	for range maxEmptyReads {
@@ -275,7 +277,7 @@ func (u *upload) read(p []byte) (int, error) {
 		}
 		n, err := u.body.Read(p)
 		if n < 0 || n > len(p) {
-			return 0, &sourceError{errors.New("the request body's Read returned an impossible count")}
+			return 0, errImpossibleCount
 		}
 		if err != nil && err != io.EOF {
 			err = asSourceError(err)

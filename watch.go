@@ -143,6 +143,9 @@ func (w *watch) headCame() {
 	defer w.mu.Unlock()
 	w.beyond = true
 	w.beginLocked("")
+	if w.timer != nil {
+		w.timer.Stop() // or it would keep a response that is dropped
+	}
 }
 
 // sending puts the request's own progress under a limit, until the head has come.
@@ -178,7 +181,7 @@ func newSource(rc io.ReadCloser, size int64, w *watch, ended func() error) *sour
 // Read is for one goroutine at a time; Close may be called meanwhile.
 func (s *source) Read(p []byte) (int, error) {
 	s.mu.Lock()
-	err := s.err
+	err, w := s.err, s.watch
 	if s.shut && err == nil {
 		err = s.shutErrorLocked()
 	}
@@ -186,13 +189,21 @@ func (s *source) Read(p []byte) (int, error) {
 	if err != nil || len(p) == 0 {
 		return 0, err
 	}
-	s.watch.sending("") // from here on it is the body that is waited for
-	n, err := s.rc.Read(p)
-	return s.took(n, err)
+	w.sending("") // from here on it is the body that is waited for
+	for range maxEmptyReads {
+		n, err := s.rc.Read(p)
+		if n < 0 || n > len(p) {
+			return s.took(w, 0, errImpossibleCount)
+		}
+		if n > 0 || err != nil {
+			return s.took(w, n, err)
+		}
+	}
+	return s.took(w, 0, io.ErrNoProgress)
 }
 
 // took judges what the reader gave.
-func (s *source) took(n int, err error) (int, error) {
+func (s *source) took(w *watch, n int, err error) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.size >= 0 {
@@ -211,16 +222,17 @@ func (s *source) took(n int, err error) (int, error) {
 	}
 	switch {
 	case err == nil:
-		s.watch.sending(PhaseWrite)
+		w.sending(PhaseWrite)
 		return n, nil
 	case err == io.EOF:
-		s.watch.sending(PhaseResponse)
+		w.sending(PhaseResponse)
 	case s.shut:
 		err = s.shutErrorLocked()
 	default:
 		err = asSourceError(err)
 	}
 	s.err = err
+	s.watch, s.ended = nil, nil // who keeps the body for longer keeps nothing else
 	return n, err
 }
 

@@ -57,7 +57,7 @@ func New(cfg Config) *Transport {
 		},
 		Protocols:              protocols,
 		DisableCompression:     true,
-		MaxResponseHeaderBytes: cfg.HeaderBytes,
+		MaxResponseHeaderBytes: max(cfg.HeaderBytes-headerPad, 0),
 		HTTP2: &http.HTTP2Config{
 			MaxReceiveBufferPerStream:     cfg.StreamWindow,
 			MaxReceiveBufferPerConnection: max(cfg.ConnWindow-initialWindow, 0), // which comes on top
@@ -70,6 +70,10 @@ func New(cfg Config) *Transport {
 		},
 	}}
 }
+
+// headerPad is what net/http adds to a limit of headers, which it takes for one that
+// counts them as HTTP/1.1 does.
+const headerPad = 10 * 32
 
 // initialWindow is the window of each connection and stream before anything is said of it
 // (RFC 9113, section 6.9.2).

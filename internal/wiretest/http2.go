@@ -75,7 +75,7 @@ func (b buffered) Close() error {
 // translate reads a request, and records it.
 func (c *Conn) translate(hr *http.Request) (*Request, error) {
 	var head strings.Builder
-	head.WriteString(hr.Method + " " + hr.RequestURI + " " + hr.Proto + "\r\nHost: " + hr.Host + "\r\n")
+	head.WriteString(hr.Method + " " + hr.RequestURI + " HTTP/1.1\r\nHost: " + hr.Host + "\r\n")
 	if err := hr.Header.Write(&head); err != nil {
 		return nil, err
 	}
@@ -88,8 +88,8 @@ func (c *Conn) translate(hr *http.Request) (*Request, error) {
 	return &Request{Request: hr, Head: head.String(), Content: content}, err
 }
 
-// say answers with text, which is of HTTP/1.1. An answer that is malformed or cut short
-// resets the stream.
+// say answers with text, which is of HTTP/1.1. An answer that is malformed resets the
+// stream, and one that is cut short never ends.
 func say(w http.ResponseWriter, hr *http.Request, text string) {
 	r := bufio.NewReader(strings.NewReader(text))
 	for {
@@ -99,6 +99,7 @@ func say(w http.ResponseWriter, hr *http.Request, text string) {
 		}
 		h := w.Header()
 		clear(h)
+		h["Date"], h["Content-Type"] = nil, nil // which net/http would add
 		for name, values := range resp.Header {
 			h[name] = values
 		}
@@ -106,9 +107,13 @@ func say(w http.ResponseWriter, hr *http.Request, text string) {
 		if resp.StatusCode < 200 {
 			continue
 		}
-		_, err = io.Copy(w, resp.Body)
-		if err != nil {
-			panic(http.ErrAbortHandler)
+		if resp.ContentLength < 0 {
+			w.(http.Flusher).Flush() // or net/http would announce the length of a short one
+		}
+		if _, err = io.Copy(w, resp.Body); err != nil {
+			w.(http.Flusher).Flush()
+			<-hr.Context().Done()
+			return
 		}
 		for name, values := range resp.Trailer {
 			h[http.TrailerPrefix+name] = values
