@@ -95,7 +95,8 @@ type DownloadResult struct {
 // that everybody may write to. See [WithDownload] for several requests at once, and for
 // other choices.
 //
-// The content is stored as it comes, without decoding. [Timeouts].Total bounds the whole
+// [WithDownloadProgress] reports on the file as a whole, with what an earlier try had
+// fetched. The content is stored as it comes, without decoding. [Timeouts].Total bounds the whole
 // download. An answer that is no success is a *[StatusError].
 func (c *Client) Download(ctx context.Context, url, path string, opts ...RequestOption) (*DownloadResult, error) {
 	d, err := c.newDownload(url, path, opts)
@@ -131,6 +132,8 @@ type download struct {
 
 	began time.Time
 	wants []*digesting // what the content has to be
+	tell  func(Progress)
+	meter fileMeter
 }
 
 func (c *Client) newDownload(ref, path string, opts []RequestOption) (*download, error) {
@@ -153,16 +156,24 @@ func (c *Client) newDownload(ref, path string, opts []RequestOption) (*download,
 		req.decode = false
 		req.Header["Accept-Encoding"] = []string{"identity"}
 	}
-	if req.conduct != nil && req.conduct.integrity != nil {
-		d.want = req.conduct.integrity
-		how := *req.conduct
-		how.integrity = nil // parts have other digests
-		req.conduct = &how
-	}
+	d.takeOver()
 	if err := d.locate(path); err != nil {
 		return nil, d.failed(PhaseRequest, err)
 	}
 	return d, nil
+}
+
+// takeOver takes from the request what is about the file and not about each of its parts.
+func (d *download) takeOver() {
+	if d.req.conduct == nil {
+		return
+	}
+	how := *d.req.conduct
+	d.want, how.integrity = how.integrity, nil
+	if f := how.sending.download; f != nil {
+		d.tell, how.sending.download = *f, nil
+	}
+	d.req.conduct = &how
 }
 
 // locate finds out where the file is to be.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net/http"
 	"path/filepath"
@@ -278,6 +277,7 @@ func (d *download) fetch(ctx context.Context, stop func(), f *inflow) error {
 	if len(missing) != 1 || missing[0].From != 0 {
 		d.unheeded()
 	}
+	d.meter.begin(d.tell, total, d.result.Resumed)
 	q := &spans{left: missing}
 	workers := max(1, min(d.cfg.Parallel, len(missing)))
 	var first error
@@ -294,6 +294,9 @@ func (d *download) fetch(ctx context.Context, stop func(), f *inflow) error {
 	}
 	end(d.work(ctx, q.front, f))
 	running.Wait()
+	if first == nil {
+		d.meter.add(0, true)
+	}
 	return first
 }
 
@@ -440,6 +443,7 @@ func (d *download) copy(f *inflow, s partial.Span, buf []byte) error {
 			return fmt.Errorf("write the file: %w", bad)
 		}
 		d.heed(piece[:n])
+		d.meter.add(int64(n), false)
 		f.at += int64(n)
 		if limit > 0 && f.at > limit {
 			return f.resp.fail("download", PhaseRead, tooLargeFile(limit))
@@ -453,60 +457,6 @@ func (d *download) copy(f *inflow, s partial.Span, buf []byte) error {
 			return err
 		}
 	}
-}
-
-// digesting makes a digest of the content while that is written.
-type digesting struct {
-	*integrity
-	sum hash.Hash // nil: to be made of the file
-}
-
-// expect finds out what the content has to be.
-func (d *download) expect(resp *Response) {
-	d.wants = nil
-	said := announced(resp.Header)
-	if said.by.name == contentMD5.name && resp.StatusCode == http.StatusPartialContent {
-		said = nil // that of the part
-	}
-	for _, want := range []*integrity{d.want, said} {
-		if !want.none() {
-			d.wants = append(d.wants, &digesting{want, want.by.make()})
-		}
-	}
-}
-
-// heed takes note of content that comes in its order.
-func (d *download) heed(p []byte) {
-	for _, w := range d.wants {
-		if w.sum != nil {
-			w.sum.Write(p) // never fails
-		}
-	}
-}
-
-// unheeded says that the content comes in another order.
-func (d *download) unheeded() {
-	for _, w := range d.wants {
-		w.sum = nil
-	}
-}
-
-// verify checks the digests.
-func (d *download) verify(size int64) error {
-	d.result.Verified = nil
-	for _, w := range d.wants {
-		if w.sum == nil {
-			w.sum = w.by.make()
-			if _, err := io.CopyBuffer(w.sum, io.NewSectionReader(d.part, 0, size), make([]byte, copyBuffer)); err != nil {
-				return fmt.Errorf("read the file: %w", err)
-			}
-		}
-		if err := w.check(w.sum.Sum(nil)); err != nil {
-			return err
-		}
-		d.result.Verified = append(d.result.Verified, w.by.name)
-	}
-	return nil
 }
 
 // finish puts the file in its place.

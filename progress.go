@@ -81,6 +81,7 @@ type meter struct {
 	total int64
 
 	bytes     int64
+	before    int64 // of bytes: what was there before the transfer
 	began     time.Time
 	told      time.Time // when it was last reported, or began
 	toldBytes int64
@@ -174,7 +175,7 @@ func (m *meter) add(n int64, ended bool) {
 func (m *meter) follow(now time.Time) {
 	since := now.Sub(m.told).Seconds()
 	if whole := now.Sub(m.began).Seconds(); m.done && whole > 0 {
-		m.rate = float64(m.bytes) / whole
+		m.rate = float64(m.bytes-m.before) / whole
 	} else if since > 0 {
 		latest := float64(m.bytes-m.toldBytes) / since
 		weight := 1 - math.Exp(-since/progressWindow.Seconds())
