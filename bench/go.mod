@@ -1,6 +1,6 @@
 module github.com/seed-0474a412/parley/bench
 
-go 1.26.0
+go 1.26.3
 
 require (
 	github.com/seed-0474a412/parley v0.0.0

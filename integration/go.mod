@@ -1,6 +1,6 @@
 module github.com/seed-0474a412/parley/integration
 
-go 1.26.0
+go 1.26.3
 
 replace github.com/seed-0474a412/parley => ../
 
