@@ -114,7 +114,7 @@ func TestNginxVersionsAndCertificates(t *testing.T) {
 		_, err := c.Get(t.Context(), "https://site.test/hello")
 		require.ErrorIs(t, err, parley.ErrTLS)
 	})
-	for _, port := range []string{"mutual12", "mutual13"} {
+	for _, port := range []string{"mutual12", "mutual13", "h2-mutual12", "h2-mutual13"} {
 		t.Run("no certificate, "+port, func(t *testing.T) {
 			resp, err := session(t, o.trust(), siteAt(p.Addr(port))).Get(t.Context(), "https://site.test/hello")
 			require.NoError(t, err)

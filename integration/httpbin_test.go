@@ -81,7 +81,7 @@ func TestBinStatusCodes(t *testing.T) {
 		require.ErrorAs(t, resp.Err(), &status)
 		require.Equal(t, code, status.StatusCode)
 	}
-	require.EqualValues(t, 1, c.Stats().Dials, "no status costs the connection")
+	require.EqualValues(t, 2, c.Stats().Dials, "no status costs the connection but 421, which asks for another one")
 }
 
 func TestBinCodings(t *testing.T) {

@@ -238,14 +238,20 @@ func curlLarge(t *testing.T, o *origin, args []string) string {
 
 // demandHTTP2 asks by HTTP/2 alone, which is done or refused, but never by HTTP/1.1.
 func demandHTTP2(t *testing.T, o *origin, w way) {
-	resp, err := w.session(t, o, parley.HTTP2Required, "HTTP/2.0").Get(t.Context(), "hello")
-	if w.offers("h2") {
-		require.NoError(t, err)
-		require.Equal(t, http.StatusOK, resp.StatusCode)
-		return
+	modes := []parley.HTTP2Mode{parley.HTTP2Required}
+	if !w.secure() && !w.offers("h2c") { // it is a proxy that is asked, by HTTP/1.1
+		modes = append(modes, parley.H2C)
 	}
-	require.ErrorIs(t, err, parley.ErrUnsupportedProtocol)
-	var failure *parley.Error
-	require.ErrorAs(t, err, &failure)
-	require.Equal(t, parley.NotSent, failure.Sent)
+	for _, mode := range modes {
+		resp, err := w.session(t, o, mode, "HTTP/2.0").Get(t.Context(), "hello")
+		if w.offers("h2") {
+			require.NoError(t, err)
+			require.Equal(t, http.StatusOK, resp.StatusCode)
+			continue
+		}
+		require.ErrorIs(t, err, parley.ErrUnsupportedProtocol)
+		var failure *parley.Error
+		require.ErrorAs(t, err, &failure)
+		require.Equal(t, parley.NotSent, failure.Sent)
+	}
 }
