@@ -184,8 +184,8 @@ func (d *dialling) ofDialer() string {
 	return strings.Join(names, ", ")
 }
 
-// names tells what of w only a transport that dials can honour.
-func (w way) names() []string {
+// names tells what of w only a transport that dials can honour for an address.
+func (w way) names(address string) []string {
 	d := w.get()
 	var names []string
 	if only := d.ofDialer(); only != "" {
@@ -194,7 +194,7 @@ func (w way) names() []string {
 	if d.resolver != nil {
 		names = append(names, "WithResolver")
 	}
-	if d.fixed != "" {
+	if d.fixedFor(address) != nil {
 		names = append(names, "WithResolve")
 	}
 	return names

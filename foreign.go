@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net"
 	"net/http"
 	"strings"
 
@@ -148,7 +149,7 @@ func (r *Request) connectionSettings() string {
 		}
 	}
 	add("WithDialer", r.dialerFor() != nil)
-	names = append(names, r.way().names()...)
+	names = append(names, r.way().names(net.JoinHostPort(r.URL.Hostname(), portOf(r)))...)
 	if r.URL.Scheme == "https" {
 		add("WithTLSConfig", r.TLSConfig != nil)
 		if said := r.security; said != nil {

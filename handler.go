@@ -416,7 +416,7 @@ func (x *handling) respond() *Response {
 	}
 	status, header, length := x.w.head()
 	x.resp = &Response{
-		StatusCode: status, Status: fmt.Sprintf("%03d %s", status, statusText(status)), Proto: "HTTP/1.1", Header: header,
+		StatusCode: status, Status: statusLine(status), Proto: "HTTP/1.1", Header: header,
 		ContentLength: length, Body: x, Request: x.req, TLS: x.in.TLS, rec: &x.rec,
 	}
 	if !x.w.hasBody() || length == 0 {
@@ -425,6 +425,9 @@ func (x *handling) respond() *Response {
 	}
 	return x.resp
 }
+
+// statusLine is the status of an answer that nobody has written one for.
+func statusLine(status int) string { return fmt.Sprintf("%03d %s", status, statusText(status)) }
 
 // statusText is what the server of net/http calls a status.
 func statusText(status int) string {

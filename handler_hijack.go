@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -63,7 +62,7 @@ func (w *handlerWriter) saidLocked() []byte {
 		h["Transfer-Encoding"] = []string{"chunked"}
 	}
 	var out bytes.Buffer
-	fmt.Fprintf(&out, "HTTP/1.1 %03d %s\r\n", w.status, statusText(w.status))
+	out.WriteString("HTTP/1.1 " + statusLine(w.status) + "\r\n")
 	_ = h.Write(&out) // which never fails
 	out.WriteString("\r\n")
 	return out.Bytes()

@@ -1,6 +1,7 @@
 package parley
 
 import (
+	"cmp"
 	"context"
 	"io"
 	"net/http"
@@ -19,7 +20,7 @@ var ofConnection = []string{"Connection", "Keep-Alive", "Proxy-Connection", "Tra
 func (f *roundTrip) respond(hr *http.Response) *Response {
 	f.rec.answered = sock.Now()
 	resp := &Response{
-		StatusCode: hr.StatusCode, Status: hr.Status, Proto: hr.Proto, Header: hr.Header,
+		StatusCode: hr.StatusCode, Status: cmp.Or(hr.Status, statusLine(hr.StatusCode)), Proto: hr.Proto, Header: hr.Header,
 		ContentLength: hr.ContentLength, Body: hr.Body, Request: f.req, TLS: hr.TLS,
 		Uncompressed: hr.Uncompressed, rec: &f.rec,
 	}
