@@ -88,8 +88,8 @@
 //
 // # The network
 //
-// [WithProxy], [WithProxyFunc] and [WithoutProxy] say by which way requests go, else the
-// variables of the environment ([WithEnv]). [WithRootCAs], [WithClientCert], [WithVerify]
+// [WithProxy], [WithProxyFor], [WithProxyFunc] and [WithoutProxy] say by which way requests
+// go, else the variables of the environment ([WithEnv]). [WithRootCAs], [WithClientCert], [WithVerify]
 // and [WithTLSConfig] say who is trusted and what is shown, [WithPublicKeyPins],
 // [WithMinTLSVersion] and [WithServerName] whom else to refuse or expect. All of them may
 // be said of a session or of one request; connections never serve a request that asked
@@ -98,6 +98,9 @@
 // [WithUnixSocket], [WithResolver], [WithResolve], [WithLocalAddr] and [WithDialer] say how
 // connections are made. A program that fetches URLs which others supply says where it may
 // be led with [WithDialGuard], for example [PublicAddressesOnly].
+//
+// HTTP/2 is spoken with https servers that know it ([WithHTTP2]). Where another protocol
+// takes a connection over, by a 101 or a CONNECT, [Response.Conn] gives it.
 //
 // # Hooks
 //
@@ -136,7 +139,8 @@
 // the network ([WithNetworkMiddleware]), and the bottom can be another transport
 // ([WithTransport]): an [http.Handler] in the same process ([WithHandler]), an
 // [http.Client] ([WithHTTPClient]), any [http.RoundTripper] ([FromRoundTripper]), or a
-// different one for some URLs ([WithMount]). The layers are there by themselves too, from
+// different one for some URLs ([WithMount]). What package parleytest has checks that a
+// transport of one's own keeps the contract. The layers are there by themselves too, from
 // [Redirects] to [Decoding], for a stack made by hand.
 //
 // The other way round, [Client.HTTPClient] and [Client.RoundTripper] give a session to
