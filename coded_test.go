@@ -8,16 +8,19 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/iotest"
 
 	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-0474a412/parley"
@@ -78,7 +81,7 @@ func reading(text string) func() io.Reader {
 
 func TestCoded_everyCodingAndStackIsUndone(t *testing.T) {
 	t.Parallel()
-	plain := strings.Repeat("The quick brown fox. ", 5000)
+	plain := strings.Repeat("The quick brown fox. ", 500)
 	names := slices.Sorted(maps.Keys(encoders))
 	stacks := [][]string{{"gzip", "br", "zstd"}, {"zstd", "raw", "deflate", "gzip"}, {"br", "br", "br", "br"}}
 	for _, one := range names {
@@ -198,6 +201,56 @@ func TestCoded_closeEndsAReadThatWaits(t *testing.T) {
 		_, err = resp.Body.Read(make([]byte, 10))
 		require.ErrorContains(t, err, "closed", name)
 		requireNoneActive(t, c)
+	}
+}
+
+// A decoder that is pooled is one answer's at a time.
+func TestCoded_answersOfManyGoroutinesKeepApart(t *testing.T) {
+	t.Parallel()
+	var all sync.WaitGroup
+	for name := range encoders {
+		for i := range 4 {
+			plain := strings.Repeat(fmt.Sprint("answer ", i, " "), 2000)
+			body := coded(t, name, plain)
+			c := codedSession(t, nameOf(name), reading(body))
+			all.Go(func() {
+				for n := range 20 {
+					resp, err := c.Stream(t.Context(), "GET", "x")
+					if !assert.NoError(t, err) {
+						return
+					}
+					if n%3 == 0 { // left in the middle
+						_, err = resp.Body.Read(make([]byte, 10))
+						assert.NoError(t, err)
+						assert.NoError(t, resp.Close())
+						continue
+					}
+					text, err := resp.Text()
+					assert.NoError(t, err)
+					assert.True(t, plain == text, name)
+				}
+			})
+		}
+	}
+	all.Wait()
+}
+
+func TestCoded_aDecodedAnswerMakesNoDecoder(t *testing.T) {
+	if raceEnabled {
+		t.Skip("with the race detector pools forget on purpose")
+	}
+	buf := make([]byte, 4096)
+	for name := range encoders {
+		c := codedSession(t, nameOf(name), reading(coded(t, name, strings.Repeat("plain text ", 100))))
+		n := testing.AllocsPerRun(50, func() {
+			resp, err := c.Stream(t.Context(), "GET", "x")
+			for err == nil {
+				_, err = resp.Body.Read(buf)
+			}
+			require.Equal(t, io.EOF, err)
+			require.NoError(t, resp.Close())
+		})
+		require.LessOrEqual(t, n, 18.0, name) // of the call; br has a few small tables for each block
 	}
 }
 

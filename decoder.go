@@ -293,8 +293,11 @@ func (r *Response) cause(e *StatusError) error {
 	return of.decode(e)
 }
 
-// explainDecoders tells of decoders and of the type of errors.
+// explainDecoders tells how bodies are understood.
 func (r *Request) explainDecoders(add func(name, value string, isDefault bool, same func(*clientConfig) bool)) {
+	if forced := r.attrs.charset(); forced != nil {
+		add("Charset", forced.Name(), false, func(p *clientConfig) bool { return p.attrs.charset() == forced })
+	}
 	for a := r.attrs; a != nil; a = a.next {
 		if d, ok := a.value.(*mediaDecoder); ok && a.key == (decoderKey{}) {
 			by := "as parley does"

@@ -184,7 +184,7 @@ type (
 		Plain   string
 		Hidden  string          `url:"-"`
 		Deep    struct{ A int } `url:"deep"`
-		private string
+		Nothing chan int        `url:"nothing"`
 	}
 )
 
@@ -197,7 +197,7 @@ func TestDecode_formsFillStructs(t *testing.T) {
 	t.Parallel()
 	const form = "id=7&name=J%C3%BCrgen+W%26&label=l&on=true&off=1&price=1.5&small=-8&count=9&tag=a&tag=b&ids=1,2,3" +
 		"&listed%5B%5D=x&listed%5B%5D=y&level=level+4&levels=level+5&levels=level+6&when=2024-01-02T03:04:05Z&since=1700000000" +
-		"&pointer=3&Plain=p&Hidden=h&private=q&unknown=1&&;=;"
+		"&pointer=3&Plain=p&Hidden=h&unknown=1&&;=;"
 	got, err := parley.As[*order](typed(t, form).Get(t.Context(), "application/x-www-form-urlencoded"))
 	require.NoError(t, err)
 	three, since := 3, time.Unix(1700000000, 0)
@@ -207,7 +207,7 @@ func TestDecode_formsFillStructs(t *testing.T) {
 		When: time.Date(2024, 1, 2, 3, 4, 5, 0, time.UTC), Since: &since, Pointer: &three, Plain: "p",
 	}, got)
 	for _, bad := range []string{
-		"id=seven", "on=perhaps", "price=x", "small=128", "count=-1", "ids=1,x", "level=4", "when=now", "since=now", "deep=1", "name=%zz", "%=1",
+		"id=seven", "on=perhaps", "price=x", "small=128", "count=-1", "ids=1,x", "level=4", "when=now", "since=now", "deep=1", "nothing=1", "name=%zz", "%=1",
 	} {
 		_, err := parley.As[order](typed(t, bad).Get(t.Context(), "application/x-www-form-urlencoded"))
 		require.ErrorIs(t, err, parley.ErrDecoding, bad)

@@ -301,9 +301,6 @@ func (c *Client) explainConduct(req *Request) []Setting {
 	if how.pace.wanted() {
 		add("MinThroughput", how.pace.String(), false, func(p *clientConfig) bool { return p.conduct.pace == how.pace })
 	}
-	if forced := req.attrs.charset(); forced != nil {
-		add("Charset", forced.Name(), false, func(p *clientConfig) bool { return p.attrs.charset() == forced })
-	}
 	req.explainDecoders(add)
 	body := "none"
 	if req.Body != nil {

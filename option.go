@@ -351,6 +351,16 @@ func WithMaxBodyBytes(n int64) Option {
 
 // WithDecompression(false) gives bodies as they came, without decoding their
 // Content-Encoding, and asks for none.
+//
+// By default a session asks for gzip, deflate, br and zstd, and what
+// [WithContentCoding] has added, and decodes the answers to that, up to four codings
+// on top of each other; the header then lacks Content-Encoding and Content-Length, and
+// [Response].Uncompressed is set. What came in any other coding, what a caller's own
+// Accept-Encoding has asked for, and a part of a content (206) stays as it came. Data
+// that is cut short, corrupt, or followed by other data is ErrDecoding; only what
+// follows gzip is dropped, as browsers do. A decoder holds at most 32 KiB of a body for
+// gzip and deflate, 8 MiB for zstd (RFC 9659) and 16 MiB for br, as far as the body
+// wants them.
 func WithDecompression(on bool) Option {
 	return option(func(s *settings) error {
 		s.raw = chosen(!on)

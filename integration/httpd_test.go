@@ -81,6 +81,7 @@ func TestHTTPDCompresses(t *testing.T) {
 		t.Run(coding, func(t *testing.T) {
 			resp, err := c.Get(t.Context(), path)
 			require.NoError(t, err)
+			require.True(t, resp.Uncompressed)
 			text, err := resp.Text()
 			require.NoError(t, err)
 			require.Equal(t, want, text)
