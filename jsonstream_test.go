@@ -1,6 +1,8 @@
 package parley_test
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -254,4 +256,77 @@ func TestStreams_takeConstantMemory(t *testing.T) {
 		require.GreaterOrEqual(t, n, 20*pieces, name)
 		require.Less(t, int64(after.HeapSys)-int64(before.HeapSys), int64(8<<20), "%s: %d KB went through", name, 13*pieces/10)
 	}
+}
+
+// FuzzJSONArray compares the elements of an array with what package json makes of it as a
+// whole, fed at once and byte by byte.
+func FuzzJSONArray(f *testing.F) {
+	for _, text := range []string{
+		`[1, "a" ,{"b":[null]}]`, "[]", "null", "[1,]", `["\"  \\"]`, "[\n\n1\t\t,\r\n\"  \" ]\n\n", `{"a":1}`, "[1 2]", "1", "", "[\"\xff\"]", "[1e9999]", "[[[]]]]", "\ufeff[1]", "[1]x",
+	} {
+		f.Add([]byte(text))
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		read := func(body io.Reader) (got []string, err error) {
+			for v, err := range parley.JSONArray[json.RawMessage](unread(body), nil) {
+				if err != nil {
+					return got, err
+				}
+				got = append(got, compact(v))
+			}
+			return got, nil
+		}
+		got, err := read(bytes.NewReader(text))
+		slow, slowErr := read(iotest.OneByteReader(bytes.NewReader(text)))
+		require.Equal(t, got, slow)
+		require.Equal(t, err == nil, slowErr == nil)
+		var whole []json.RawMessage
+		if bad := json.Unmarshal(bytes.TrimPrefix(text, []byte("\ufeff")), &whole); bad != nil {
+			require.ErrorIs(t, err, parley.ErrDecoding)
+			return
+		}
+		require.NoError(t, err)
+		require.Len(t, got, len(whole))
+		for i, v := range whole {
+			require.Equal(t, compact(v), got[i])
+		}
+	})
+}
+
+// compact leaves the blanks of a valid JSON value out.
+func compact(v []byte) string {
+	var b bytes.Buffer
+	if err := json.Compact(&b, v); err != nil {
+		panic(err)
+	}
+	return b.String()
+}
+
+func BenchmarkJSONArray(b *testing.B) {
+	text := "[" + strings.Repeat(`{"N":1,"pad":"`+strings.Repeat("x", 50)+"\"},\n  ", 10_000) + "{}]"
+	b.Run("streamed", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		b.ReportAllocs()
+		for b.Loop() {
+			n := 0
+			for _, err := range parley.JSONArray[entry](unread(strings.NewReader(text)), nil) {
+				if n++; err != nil {
+					b.Fatal(err)
+				}
+			}
+			if n != 10_001 {
+				b.Fatal(n)
+			}
+		}
+	})
+	b.Run("whole, by package json", func(b *testing.B) {
+		b.SetBytes(int64(len(text)))
+		b.ReportAllocs()
+		for b.Loop() {
+			var all []entry
+			if err := json.Unmarshal([]byte(text), &all); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 }
