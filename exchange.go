@@ -224,7 +224,10 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 		if failure == nil {
 			return &x.resp, nil
 		}
-		if !again || !x.repeats(failure, got, refusals) {
+		if repeats := x.repeats(failure, got, refusals); !again || !repeats {
+			if repeats { // it is the body alone that speaks against it
+				failure.err.Err = because(ErrBodyNotRewindable, failure.err.Err)
+			}
 			x.endTry(failure.reason)
 			return nil, failure.err
 		}

@@ -2,6 +2,7 @@ package parley_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -88,6 +89,8 @@ func TestReplay_ofARequestThatMetAConnectionBeingClosed(t *testing.T) {
 					resp, err := c.Request(t.Context(), test.method, "second", test.body())
 					if !test.replay {
 						require.ErrorIs(t, err, parley.ErrNetwork)
+						bodyAlone := strings.HasSuffix(name, "of a reader")
+						require.Equal(t, bodyAlone, errors.Is(err, parley.ErrBodyNotRewindable), "the reason why it was not sent again: %v", err)
 						var e *parley.Error
 						require.ErrorAs(t, err, &e)
 						require.Equal(t, parley.MaybeSent, e.Sent)
