@@ -120,6 +120,9 @@ func TestNginxEndsIdleConnectionsOfHTTP2(t *testing.T) {
 	showStats(t, c)
 }
 
+// patience is for servers that take themselves up again on a busy machine.
+const patience = 20 * time.Second
+
 // load keeps requests and uploads coming until it is told to stop.
 type load struct {
 	all  errgroup.Group
@@ -163,7 +166,7 @@ func (l *load) once(ctx context.Context, c *parley.Client, upload bool) error {
 // until waits for something to happen to the load.
 func (l *load) until(t *testing.T, happens func() bool, what string) {
 	t.Helper()
-	wiretest.Eventually(t, func() bool { return happens() || l.bad.Load() }, what)
+	require.Eventually(t, func() bool { return happens() || l.bad.Load() }, patience, 5*time.Millisecond, what)
 	if l.bad.Load() {
 		require.NoError(t, l.end())
 	}
@@ -193,11 +196,17 @@ func TestHAProxyIsReloadedUnderLoad(t *testing.T) {
 	o := newOrigin(t)
 	p := haproxy(t, o)
 	c := o.onlyHTTP2(t, p, "h2")
-	loaded := 1
 	reloadUnderLoad(t, c, func() {
-		wiretest.Eventually(t, func() bool { return countMatches(p.Lines(t, "output.log"), "Loading success") >= loaded }, "HAProxy is ready for the next signal")
-		loaded++
-		p.Signal(t, syscall.SIGUSR2)
+		loads := func() int { return countMatches(p.Lines(t, "output.log"), "Loading success") }
+		before := loads()
+		var asked time.Time
+		require.Eventually(t, func() bool {
+			if time.Since(asked) > 500*time.Millisecond { // HAProxy does not hear while it takes itself up
+				p.Signal(t, syscall.SIGUSR2)
+				asked = time.Now()
+			}
+			return loads() > before
+		}, patience, 5*time.Millisecond, "HAProxy has taken itself up again")
 	})
 }
 
@@ -218,7 +227,7 @@ func reloadUnderLoad(t *testing.T, c *parley.Client, reload func()) {
 	for range 3 {
 		l.goesOn(t, 50)
 		before := c.Stats().Dials
-		reload()
+		reload() // returns before or after the connection is given up
 		l.until(t, func() bool { return c.Stats().Dials > before }, "connections to what was there before are left")
 	}
 	l.goesOn(t, 50)
