@@ -124,7 +124,7 @@ func TestDecode_whatOthersAskedForIsRaw(t *testing.T) {
 func TestDecode_codingsThatWereNotAskedForStay(t *testing.T) {
 	t.Parallel()
 	for coding, decoded := range map[string]bool{
-		"compress": false, "gzip, compress": false, "compress, gzip": false, "unknown": false, "": false, "identity": false, "x-br": false,
+		"compress": false, "gzip, compress": false, "br, unknown, gzip": false, "compress, gzip": false, "unknown": false, "": false, "identity": false, "x-br": false,
 		"GZIP": true, "x-gzip": true, "identity, gzip": true,
 	} {
 		s := wiretest.Serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string {

@@ -295,3 +295,38 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDecode_asTheStandardLibrary holds gzip and deflate against the decoders of the
+// standard library: what these read to the end of the data is the same here.
+func FuzzDecode_asTheStandardLibrary(f *testing.F) {
+	for name := range forms {
+		f.Add(encode(f, forms[name], []byte("plain text plain text")))
+	}
+	f.Add([]byte{0x78, 0x9c, 3, 0, 0, 0, 0, 1})
+	f.Add([]byte{3, 0})
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) == 0 {
+			return
+		}
+		read := func(coding string, open func(io.Reader) (io.Reader, error)) {
+			source := bytes.NewReader(data)
+			r, err := open(source)
+			if err != nil {
+				return
+			}
+			want, err := io.ReadAll(io.LimitReader(r, 1<<20))
+			if err != nil || len(want) == 1<<20 || source.Len() > 0 {
+				return
+			}
+			got, err := decode(t, coding, bytes.NewReader(data))
+			require.NoError(t, err)
+			require.True(t, bytes.Equal(want, got))
+		}
+		read("gzip", func(r io.Reader) (io.Reader, error) { return gzip.NewReader(r) })
+		if len(data) > 1 && isZlib(data[0], data[1]) {
+			read("deflate", func(r io.Reader) (io.Reader, error) { return zlib.NewReader(r) })
+		} else {
+			read("deflate", func(r io.Reader) (io.Reader, error) { return flate.NewReader(r), nil })
+		}
+	})
+}
