@@ -182,7 +182,7 @@ func (a *headerAuth) within(plain *headerBlock, order []string) *headerBlock {
 	if err != nil || endsConnection(h) {
 		return nil // for the transport to look at
 	}
-	full := &headerBlock{header: h, encoded: encoded}
+	full := &headerBlock{h, encoded, http2Header(h)}
 	a.last.Store(&authBlock{plain, full})
 	return full
 }

@@ -210,13 +210,13 @@ func newProfile(h http.Header, order []string, decode bool) (profile, error) {
 		return profile{}, because(ErrInvalidHeader, err)
 	}
 	if endsConnection(h) || slices.ContainsFunc(messageHeaders, func(name string) bool { return h[name] != nil }) {
-		encoded = nil
+		return profile{block: &headerBlock{header: h}, decode: decode}, nil
 	}
-	return profile{block: &headerBlock{header: h, encoded: encoded}, decode: decode}, nil
+	return profile{block: &headerBlock{h, encoded, http2Header(h)}, decode: decode}, nil
 }
 
 // messageHeaders are looked at for each message.
-var messageHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Trailer", "Expect", proxyAuthorization}
+var messageHeaders = []string{"Host", "Connection", "Content-Length", "Transfer-Encoding", "Trailer", "Expect", "Upgrade", proxyAuthorization}
 
 // prepareStack puts the layers together, the innermost first.
 func (c *Client) prepareStack(parent *Client) error {

@@ -94,7 +94,9 @@ func newHandover(ctx context.Context, req *Request) *handover {
 		x.rec.call = &callRecord{began: x.rec.entered}
 	}
 	x.rec.attempt, x.rec.waited = x.rec.call.attempts.Add(1), x.rec.entered
-	x.watch.limit = req.Timeouts.over(defaultTimeouts)
+	limit := req.Timeouts.over(defaultTimeouts)
+	x.watch.limit, x.watch.ties = &limit, true
+	x.watch.alarm = &alarm{alone: true}
 	return x
 }
 

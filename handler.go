@@ -279,7 +279,7 @@ func (x *handling) send(h http.Handler) (*Response, error) {
 	x.ctx, x.stop, x.release = limitSelf(x.ctx, x.req)
 	x.w = newHandlerWriter(x.req.Method)
 	x.w.local, x.w.remote, x.w.body = handlerAddr(urls.HostPort(x.req.URL)), handlerAddr(x.in.RemoteAddr), x.body
-	x.watch.end = x.w.breakOff
+	x.watch.end = x.w
 	x.unwatch = context.AfterFunc(x.ctx, func() { x.w.breakOff(contextError(x.ctx)) })
 	x.watch.sending(PhaseResponse)
 	if x.body != nil {

@@ -333,6 +333,9 @@ func (w *handlerWriter) endLocked(err error) {
 	w.changed.Broadcast()
 }
 
+// interrupt is breakOff, for a limit.
+func (w *handlerWriter) interrupt(why error) { w.breakOff(why) }
+
 // breakOff ends the response from the reader's side: what has been written counts for
 // nothing any more.
 func (w *handlerWriter) breakOff(why error) {

@@ -146,6 +146,9 @@ func needsHTTP1(req *Request) bool {
 	if req.Method == http.MethodConnect || len(req.HeaderOrder) > 0 {
 		return true
 	}
+	if b := req.block; b != nil && b.encoded != nil && sameMap(b.header, req.Header) {
+		return false // it would not have been encoded before
+	}
 	for name := range req.Header {
 		if strings.EqualFold(name, "Upgrade") {
 			return true
@@ -224,6 +227,7 @@ type http2Conn struct {
 	*h2.Conn
 	entry   atomic.Pointer[entry] // nil until the pool has it
 	carried atomic.Int64          // requests so far
+	alarm   *alarm                // of its streams
 }
 
 // dialConn is connpool's Dial.
@@ -258,7 +262,7 @@ func (p *Pool) dialConn(ctx context.Context, key connKey) (*conn, error) {
 
 // beginHTTP2 makes a new connection one of HTTP/2.
 func (p *Pool) beginHTTP2(ctx context.Context, c *conn) error {
-	own := &http2Conn{}
+	own := &http2Conn{alarm: &alarm{}}
 	stop := context.AfterFunc(ctx, func() { c.close(false) })
 	defer stop()
 	var err error
@@ -304,10 +308,14 @@ func provesForConnection(h http.Header) bool {
 // requestHeader gives the header of a request as HTTP/2 sends it: what is about the
 // connection stays behind (RFC 9113, section 8.2.2).
 func (x *exchange) requestHeader() http.Header {
-	h := x.buf.req.Header
 	if x.buf.req.Block != nil {
-		h = x.req.Header
+		return x.req.block.http2
 	}
+	return http2Header(x.buf.req.Header)
+}
+
+// http2Header is h itself where there is nothing to change.
+func http2Header(h http.Header) http.Header {
 	own := h == nil
 	if own {
 		h = make(http.Header)
@@ -346,11 +354,8 @@ func checkHead(hr *http.Response) error {
 	if hr.StatusCode < 200 || hr.StatusCode > 999 {
 		return because(ErrRemoteProtocol, fmt.Errorf("status %d", hr.StatusCode))
 	}
-	if err := checkLines(hr.Header); err != nil {
+	if err := cleanLines(hr.Header); err != nil {
 		return err
-	}
-	for _, name := range ofConnection {
-		delete(hr.Header, name)
 	}
 	if v := hr.Header["Content-Length"]; v != nil {
 		if slices.ContainsFunc(v, func(s string) bool { return s != v[0] }) || len(v) == 1 && hr.ContentLength < 0 || len(v) > 1 {
@@ -360,10 +365,15 @@ func checkHead(hr *http.Response) error {
 	return nil
 }
 
-func checkLines(h http.Header) error {
+// cleanLines drops what has no meaning in HTTP/2 of a head or of trailers, and limits the
+// number of lines.
+func cleanLines(h http.Header) error {
 	lines := 0
-	for _, v := range h {
+	for name, v := range h {
 		lines += len(v)
+		if slices.Contains(ofConnection, name) {
+			delete(h, name)
+		}
 	}
 	if lines > MaxHeaderLines {
 		return because(ErrRemoteProtocol, fmt.Errorf("more than %d header lines", MaxHeaderLines))

@@ -99,6 +99,7 @@ func (r *Request) omitted() omissions {
 type headerBlock struct {
 	header  http.Header
 	encoded []byte
+	http2   http.Header // as HTTP/2 sends it; not for one that is not encoded
 }
 
 // NewRequest makes a request without a session: url must be absolute, and only

@@ -131,7 +131,7 @@ func (f *roundTrip) send() (*Response, error) {
 	f.ctx, f.stop, f.release = limitSelf(f.ctx, f.req)
 	inner, cancel := context.WithCancelCause(f.ctx)
 	f.cancel = cancel
-	f.watch.end = f.interrupt
+	f.watch.end = f
 	// http.Transport waits for a body that waits, whatever its context says.
 	f.unwatch = context.AfterFunc(inner, func() { f.source().Close() })
 	returned := false
@@ -271,7 +271,7 @@ func (f *roundTrip) trace() *httptrace.ClientTrace {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		if w.asked && !w.connected && w.phase != PhaseConnect && !w.beyond {
-			w.beginLocked(PhaseConnect)
+			w.beginLocked(PhaseConnect, 0)
 		}
 	}
 	return &httptrace.ClientTrace{
@@ -279,7 +279,7 @@ func (f *roundTrip) trace() *httptrace.ClientTrace {
 			w.mu.Lock()
 			defer w.mu.Unlock()
 			w.asked, w.connected = true, false
-			w.beginLocked(PhasePool)
+			w.beginLocked(PhasePool, 0)
 		},
 		DNSStart:          func(httptrace.DNSStartInfo) { dialling() },
 		ConnectStart:      func(string, string) { dialling() },
@@ -287,7 +287,7 @@ func (f *roundTrip) trace() *httptrace.ClientTrace {
 		GotConn: func(info httptrace.GotConnInfo) {
 			w.mu.Lock()
 			w.connected = true
-			w.beginLocked(PhaseWrite)
+			w.beginLocked(PhaseWrite, 0)
 			w.mu.Unlock()
 			f.mu.Lock()
 			f.conn = info.Conn

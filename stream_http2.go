@@ -13,6 +13,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"weak"
 
 	"github.com/seed-0474a412/parley/internal/connpool"
 	"github.com/seed-0474a412/parley/internal/h2"
@@ -23,17 +24,15 @@ import (
 // stream is one try of an exchange on a connection that speaks HTTP/2. It is the Body of
 // its response.
 type stream struct {
-	x      *exchange
-	entry  *entry
-	conn   *http2Conn
-	trace  *httptrace.ClientTrace
-	watch  watch
-	cancel context.CancelCauseFunc
-	unheed func() bool // ends what ends the body of the request with the context; nil: there is none
-	since  int64       // when the server had last been heard of
-	target url.URL     // of the request
-	in     atomic.Pointer[http.Response]
-	tell   *teller // nil: nobody wants to know of what comes before the head
+	x     *exchange
+	entry *entry
+	conn  *http2Conn
+	trace *httptrace.ClientTrace
+	life  *lifeline
+	watch *watch // of life
+	since int64  // when the server had last been heard of
+	in    atomic.Pointer[http.Response]
+	tell  *teller // nil: nobody wants to know of what comes before the head
 
 	body    *source      // of the request; nil: none
 	gate    *gate        // before the body; nil: it goes at once
@@ -42,6 +41,7 @@ type stream struct {
 	mu      sync.Mutex // of the one that reads
 	over    bool       // nothing goes on for the try any more
 	given   bool       // the loan has ended
+	read    bool       // somebody has asked for the body
 	err     error      // what every further Read gives
 	closing atomic.Bool
 	cleanup *runtime.Cleanup
@@ -54,13 +54,12 @@ func (x *exchange) runStream(got connpool.Got, p *plan) *failure {
 	s := &stream{x: x, entry: x.entry, conn: c, trace: x.buf.trace, since: c.Heard()}
 	c.carried.Add(1)
 	x.stream = s
-	s.watch.limit, s.watch.end = *x.limit, s.interrupt
-	inner, cancel := context.WithCancelCause(x.ctx)
-	s.cancel = cancel
+	s.life = newLifeline(x.ctx, x.limit, c.alarm)
+	s.watch = &s.life.watch
 	if s.trace != nil {
 		x.tellGotConn(got)
 	}
-	hr, err := s.request(h2.Silent(inner), p)
+	hr, err := s.request(p)
 	if err != nil {
 		s.finish()
 		sent := NotSent
@@ -70,15 +69,19 @@ func (x *exchange) runStream(got connpool.Got, p *plan) *failure {
 		return &failure{err: x.fail(PhaseRequest, sent, err)}
 	}
 	if s.body == nil {
-		s.watch.sending(PhaseResponse)
+		now := x.buf.now
+		if s.trace != nil {
+			now = 0 // it may have taken its time
+		}
+		s.watch.beginAt(PhaseResponse, now)
 	} else {
 		s.watch.sending(PhaseWrite)
-		s.unheed = context.AfterFunc(inner, s.stopBodies)
+		s.life.atEnd(weakly(s))
 	}
 	in, err := s.roundTrip(hr)
 	if err == nil {
 		s.in.Store(in)
-		if err = context.Cause(inner); err == nil {
+		if err = s.life.over(); err == nil {
 			err = checkHead(in)
 		}
 	}
@@ -97,17 +100,18 @@ func (x *exchange) runStream(got connpool.Got, p *plan) *failure {
 }
 
 // request makes the request for net/http.
-func (s *stream) request(ctx context.Context, p *plan) (*http.Request, error) {
+func (s *stream) request(p *plan) (*http.Request, error) {
 	x := s.x
 	head := &x.buf.req
-	s.target = url.URL{Scheme: s.entry.Key().scheme(), Host: head.Host, Opaque: head.Target}
+	to := &s.life.target
+	*to = url.URL{Scheme: s.entry.Key().scheme(), Host: head.Host, Opaque: head.Target}
 	if strings.HasPrefix(head.Target, "//") {
-		s.target.Opaque = "//" + head.Host + head.Target // or it would be taken for an authority
+		to.Opaque = "//" + head.Host + head.Target // or it would be taken for an authority
 	}
 	hr := (&http.Request{
-		Method: x.req.Method, URL: &s.target, Host: head.Host, Header: x.requestHeader(), ContentLength: p.size,
+		Method: x.req.Method, URL: to, Host: head.Host, Header: x.requestHeader(), ContentLength: p.size,
 		Proto: "HTTP/2.0", ProtoMajor: 2,
-	}).WithContext(ctx)
+	}).WithContext(s.life)
 	if len(x.req.Trailers) > 0 {
 		hr.Trailer = make(http.Header)
 		for _, t := range x.req.Trailers {
@@ -121,8 +125,8 @@ func (s *stream) request(ctx context.Context, p *plan) (*http.Request, error) {
 		s.written.Store(int64(x.rec.waited))
 	}
 	if s.trace != nil || x.req.OnInformational != nil || s.gate != nil {
-		s.tell = newTeller(ctx, s)
-		hr = hr.WithContext(httptrace.WithClientTrace(ctx, s.tell.hooks()))
+		s.tell = newTeller(s.life, s)
+		hr = hr.WithContext(httptrace.WithClientTrace(s.life, s.tell.hooks()))
 	}
 	return hr, nil
 }
@@ -148,7 +152,7 @@ func (s *stream) openBody(hr *http.Request, p *plan) error {
 		s.gate = newGate(rc, req.ExpectTimeout, s)
 		rc = s.gate
 	}
-	s.body = newSource(rc, p.size, &s.watch, func() error {
+	s.body = newSource(rc, p.size, s.watch, func() error {
 		s.written.Store(int64(sock.Now()))
 		if len(req.Trailers) == 0 {
 			return nil
@@ -163,8 +167,15 @@ func (s *stream) openBody(hr *http.Request, p *plan) error {
 	return nil
 }
 
-// interrupt ends the try because of a limit.
-func (s *stream) interrupt(why error) { s.cancel(why) }
+// weakly gives stopBodies of a stream, which it does not hold.
+func weakly(s *stream) func() {
+	ref := weak.Make(s)
+	return func() {
+		if s := ref.Value(); s != nil {
+			s.stopBodies()
+		}
+	}
+}
 
 // stopBodies ends what net/http does not end with the context: it waits for the body of a
 // request that waits, and lets the response wait for that.
@@ -218,10 +229,11 @@ func (s *stream) respond() {
 
 // watchLeak notices a response that is dropped without having been closed.
 func (s *stream) watchLeak() {
-	p, e, conn, cancel, url := s.x.pool, s.entry, s.conn, s.cancel, urls.Redacted(s.x.req.URL)
+	p, e, conn, life, url := s.x.pool, s.entry, s.conn, s.life, urls.Redacted(s.x.req.URL)
 	cleanup := runtime.AddCleanup(s, func(struct{}) {
 		p.leaks.add(url)
-		cancel(context.Canceled)
+		life.interrupt(context.Canceled)
+		life.finish()
 		conn.Done()
 		p.conns.Release(e)
 	}, struct{}{})
@@ -235,14 +247,11 @@ func (s *stream) finish() {
 		return
 	}
 	s.over = true
-	s.watch.stop()
-	if s.unheed != nil {
-		s.unheed()
-	}
+	s.life.finish()
 	in := s.in.Load()
 	complete := s.err == io.EOF && (s.body == nil || s.body.finished())
 	if !complete {
-		s.cancel(context.Canceled)
+		s.life.interrupt(context.Canceled)
 	}
 	switch {
 	case in == nil:
@@ -251,7 +260,6 @@ func (s *stream) finish() {
 	default:
 		closeSoon(in.Body)
 	}
-	s.cancel(context.Canceled)
 	s.body.Close()
 	s.conn.Done()
 }
@@ -283,6 +291,10 @@ func (s *stream) release(reason connpool.Reason) {
 		s.cleanup.Stop()
 	}
 	conns := s.x.pool.conns
+	freed := s.x.rec.ended
+	if call := s.x.rec.call; freed == 0 || !call.full || !call.direct {
+		freed = sock.Now() // the caller may have kept the response for a while
+	}
 	switch late := s.watch.passed(); {
 	case late != nil && s.conn.Heard() == s.since:
 		// Nothing was heard of the server since: others had better not wait for it too.
@@ -292,7 +304,7 @@ func (s *stream) release(reason connpool.Reason) {
 	case reason != 0 && !s.conn.Usable():
 		conns.Discard(s.entry, reason)
 	default:
-		conns.Release(s.entry)
+		conns.ReleaseAt(s.entry, sock.Time(freed))
 	}
 }
 
@@ -315,7 +327,12 @@ func (s *stream) Read(p []byte) (int, error) {
 	if s.err != nil || len(p) == 0 {
 		return 0, s.lastError()
 	}
-	s.watch.begin(PhaseRead)
+	now := time.Duration(0)
+	if call := s.x.rec.call; !s.read && call.full && call.direct {
+		now = s.x.rec.answered // just now
+	}
+	s.read = true
+	s.watch.beginAt(PhaseRead, now)
 	n, err := s.in.Load().Body.Read(p)
 	s.watch.begin("")
 	if err == nil {
@@ -340,11 +357,8 @@ func (s *stream) Read(p []byte) (int, error) {
 func (s *stream) ended() error {
 	x := s.x
 	trailer := trailersOf(s.in.Load())
-	if err := checkLines(trailer); err != nil {
+	if err := cleanLines(trailer); err != nil {
 		return x.fail(PhaseRead, Answering, err)
-	}
-	for _, name := range ofConnection {
-		delete(trailer, name)
 	}
 	x.resp.Trailer = trailer
 	x.rec.ended = sock.Now()
@@ -365,7 +379,7 @@ func (s *stream) Close() error {
 		return nil
 	}
 	if !s.mu.TryLock() {
-		s.cancel(context.Canceled) // ends the Read
+		s.life.interrupt(context.Canceled) // ends the Read
 		s.mu.Lock()
 	}
 	defer s.mu.Unlock()
@@ -383,7 +397,7 @@ func (s *stream) Close() error {
 // rest reads what little is left of a body, so that the server is not told to stop what
 // it has sent already.
 func (s *stream) rest() bool {
-	late := time.AfterFunc(drainWait, func() { s.cancel(context.Canceled) })
+	late := time.AfterFunc(drainWait, func() { s.life.interrupt(context.Canceled) })
 	defer late.Stop()
 	n, err := io.CopyN(io.Discard, s.in.Load().Body, maxDrain+1)
 	return n <= maxDrain && err == io.EOF

@@ -164,7 +164,7 @@ func (t *teller) roundTrip(hr *http.Request) (*http.Response, error) {
 		select {
 		case tell := <-t.events:
 			if err := tell(); err != nil {
-				t.s.cancel(err)
+				t.s.life.interrupt(err)
 				if r := <-done; r.resp != nil {
 					r.resp.Body.Close()
 				}

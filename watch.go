@@ -6,26 +6,37 @@ import (
 	"net/http"
 	"sync"
 	"time"
+
+	"github.com/seed-0474a412/parley/internal/sock"
 )
 
 // watch bounds the phases of an exchange that somebody else's code carries out, and
 // tells how far it came. Events may come from any goroutine, also after the end.
 type watch struct {
-	limit Timeouts
-	end   func(error) // ends the exchange; called once at most, without a lock
+	limit *Timeouts
+	end   interrupter
+	alarm *alarm
+	// ties says that end holds a response. Between two limits the alarm must not hold
+	// end then, or it would not be noticed that the response is dropped.
+	ties bool
 
 	mu    sync.Mutex
-	timer *time.Timer
-	phase Phase // under its limit now; "": none is
-	due   time.Time
-	late  *lateError // the limit that was passed
-	over  bool       // nothing is watched any more
+	phase Phase         // under its limit now; "": none is
+	due   time.Duration // as package sock counts
+	late  *lateError    // the limit that was passed
+	over  bool          // nothing is watched any more
+
+	listed        bool   // by the alarm
+	before, after *watch // in its list, and guarded by it
 
 	asked     bool // the transport told that it wants a connection
 	connected bool // it has one
 	answering bool // a byte of the answer has come
 	beyond    bool // the head has come: what happens to the request is of no interest
 }
+
+// interrupter ends an exchange. It is called once at most, without a lock.
+type interrupter interface{ interrupt(why error) }
 
 // lateError says that an exchange was ended by the limit of a phase.
 type lateError struct {
@@ -52,46 +63,56 @@ func (t *Timeouts) limitOf(p Phase) (time.Duration, error) {
 }
 
 // begin puts the exchange under the limit of a phase; "" under none.
-func (w *watch) begin(p Phase) {
+func (w *watch) begin(p Phase) { w.beginAt(p, 0) }
+
+// beginAt is begin for callers that have just looked at the clock, as package sock
+// counts; 0 looks at it.
+func (w *watch) beginAt(p Phase, now time.Duration) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.beginLocked(p)
+	w.beginLocked(p, now)
 }
 
-func (w *watch) beginLocked(p Phase) {
+func (w *watch) beginLocked(p Phase, now time.Duration) {
 	if w.over {
 		return
 	}
-	w.phase = p
-	if p == "" {
-		return
+	limit := time.Duration(0)
+	if p != "" {
+		limit, _ = w.limit.limitOf(p)
 	}
-	limit, _ := w.limit.limitOf(p)
 	if limit <= 0 {
-		w.phase = ""
+		if w.phase = ""; w.ties {
+			w.alarm.leave(w)
+		}
 		return
 	}
-	w.due = time.Now().Add(limit)
-	if w.timer == nil {
-		w.timer = time.AfterFunc(limit, w.expire)
-		return
+	w.phase = p
+	if now == 0 {
+		now = sock.Now()
 	}
-	w.timer.Reset(limit)
+	w.due = deadline(now, limit)
+	w.alarm.set(w, w.due)
 }
 
-// expire is the timer. It may be that of a limit which was lifted or renewed.
-func (w *watch) expire() {
+// look ends the exchange if the limit that it is under has passed. It tells when to look
+// again, 0 if there is no need to.
+func (w *watch) look() (due time.Duration) {
 	w.mu.Lock()
-	if w.over || w.phase == "" || time.Now().Before(w.due) {
+	if w.over || w.phase == "" {
 		w.mu.Unlock()
-		return
+		return 0
+	}
+	if due = w.due; sock.Now() < due {
+		w.mu.Unlock()
+		return due
 	}
 	limit, _ := w.limit.limitOf(w.phase)
-	w.late = &lateError{w.phase, limit}
-	w.over = true
-	late := w.late
+	late := &lateError{w.phase, limit}
+	w.late, w.over = late, true
 	w.mu.Unlock()
-	w.end(late)
+	w.end.interrupt(late)
+	return 0
 }
 
 // stop ends the watch.
@@ -99,9 +120,7 @@ func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
-	if w.timer != nil {
-		w.timer.Stop()
-	}
+	w.alarm.leave(w)
 }
 
 // passed gives the limit that ended the exchange, nil if none did.
@@ -142,10 +161,7 @@ func (w *watch) headCame() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.beyond = true
-	w.beginLocked("")
-	if w.timer != nil {
-		w.timer.Stop() // or it would keep a response that is dropped
-	}
+	w.beginLocked("", 0)
 }
 
 // sending puts the request's own progress under a limit, until the head has come.
@@ -153,7 +169,7 @@ func (w *watch) sending(p Phase) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if !w.beyond {
-		w.beginLocked(p)
+		w.beginLocked(p, 0)
 	}
 }
 

@@ -115,10 +115,6 @@ type withoutTrace struct{ context.Context }
 
 func (withoutTrace) Value(any) any { return nil }
 
-// Silent is a context that ends with ctx and has none of its values: net/http calls
-// traces with its locks held.
-func Silent(ctx context.Context) context.Context { return withoutTrace{ctx} }
-
 // Conn is one connection. It is safe for concurrent use.
 type Conn struct {
 	cc      atomic.Pointer[http.ClientConn] // nil while Open runs

@@ -325,13 +325,3 @@ func TestBodiless(t *testing.T) {
 	require.True(t, Bodiless(&http.Response{}))
 	require.True(t, Bodiless(&http.Response{Body: http.NoBody}))
 }
-
-func TestSilent(t *testing.T) {
-	t.Parallel()
-	type key struct{}
-	ctx, cancel := context.WithCancel(context.WithValue(t.Context(), key{}, "value"))
-	silent := Silent(ctx)
-	require.Nil(t, silent.Value(key{}))
-	cancel()
-	require.ErrorIs(t, silent.Err(), context.Canceled)
-}
