@@ -245,10 +245,14 @@ func TestAsRoundTripper_canBeCancelled(t *testing.T) {
 				//lint:ignore SA1019 callers may still use it
 				r.Cancel = end
 			}
-			time.AfterFunc(20*time.Millisecond, func() { close(end) })
+			soon := func() { time.AfterFunc(20*time.Millisecond, func() { close(end) }) }
+			if path == "/head" {
+				soon()
+			}
 			resp, err := rt.RoundTrip(r)
 			if path == "/body" {
 				require.NoError(t, err)
+				soon()
 				_, err = io.ReadAll(resp.Body)
 				resp.Body.Close()
 			}
