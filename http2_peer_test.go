@@ -35,7 +35,12 @@ type peer struct {
 // have been sent when script runs.
 func servePeer(t *testing.T, settings []http2.Setting, script func(*peer)) *wiretest.Server {
 	t.Helper()
-	return wiretest.Serve(t, func(c *wiretest.Conn) {
+	return wiretest.Serve(t, peerScript(settings, script))
+}
+
+// peerScript is what servePeer lets a server do.
+func peerScript(settings []http2.Setting, script func(*peer)) func(*wiretest.Conn) {
+	return func(c *wiretest.Conn) {
 		preface := make([]byte, len(http2.ClientPreface))
 		if _, err := io.ReadFull(c.Reader, preface); err != nil {
 			return
@@ -48,7 +53,7 @@ func servePeer(t *testing.T, settings []http2.Setting, script func(*peer)) *wire
 			p.WriteSettings(settings...)
 		}
 		script(p)
-	})
+	}
 }
 
 // request waits for the header of a request, and answers what has to be answered.

@@ -32,7 +32,7 @@ func (s *stream) failure(phase Phase, err error) *failure {
 	if sent == MaybeSent && !x.wrote && (f.refused || kind == h2.TooLarge) {
 		sent = NotSent
 	}
-	f.broken = kind == h2.Other || kind == h2.Closed || kind == h2.Lost
+	f.broken = kind == h2.Other || kind == h2.Closed || kind == h2.Lost || kind == h2.Broken
 	f.err = x.fail(phase, sent, kindOfStream(kind, err))
 	return f
 }
@@ -66,6 +66,8 @@ func kindOfStream(kind h2.Kind, err error) error {
 		return because(ErrUnsupportedProtocol, err)
 	case h2.Unsent, h2.Reset, h2.Closed:
 		return because(ErrPeerClosed, err)
+	case h2.Broken:
+		return &cause{kind: ErrPeerClosed, detail: "while another request was sent", err: io.ErrUnexpectedEOF}
 	case h2.Malformed:
 		return because(ErrRemoteProtocol, err)
 	case h2.TooLarge:

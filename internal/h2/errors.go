@@ -53,6 +53,7 @@ const (
 	Reset                 // the peer ended the stream
 	Closed                // the peer ended the connection
 	Lost                  // the peer did not answer a ping
+	Broken                // the connection was closed from this side, as net/http does when writing another stream fails
 	Malformed             // the peer broke the rules of HTTP
 	TooLarge              // the header of the request is larger than the peer takes; nothing was sent
 )
@@ -99,6 +100,7 @@ var knownErrors = []struct {
 	{"http2: Transport received GOAWAY from server", Unsent},                // the same, for the first of all streams
 	{"http2: server sent GOAWAY and closed the connection", Closed},
 	{"http2: client connection lost", Lost},
+	{"http2: client connection force closed via ClientConn.Close", Broken}, // net/http's way to end the others
 	{"http2: request header list larger than peer's advertised limit", TooLarge},
 	{"connection error: ", Malformed},
 	{"http2: frame too large", Malformed},

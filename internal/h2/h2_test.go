@@ -230,7 +230,7 @@ func TestConn_closeEndsWhatGoesOn(t *testing.T) {
 	for range 2 {
 		err := <-errs
 		require.Error(t, err)
-		require.Equal(t, Other, KindOf(err), "%v", err)
+		require.Equal(t, Broken, KindOf(err), "%v", err)
 	}
 	require.False(t, c.Usable())
 	require.Zero(t, c.Capacity())
