@@ -242,7 +242,7 @@ func TestHAProxyStopsSoftly(t *testing.T) {
 	p := haproxy(t, o)
 	c := o.onlyHTTP2(t, p, "h2")
 	var open []*parley.Response
-	for range 20 {
+	for range 6 {
 		resp, err := c.Stream(t.Context(), http.MethodGet, "large")
 		require.NoError(t, err)
 		defer resp.Close()
