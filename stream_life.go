@@ -15,6 +15,7 @@ import (
 // came to its end needs not be told.
 type lifeline struct {
 	watch  watch
+	limit  Timeouts        // of the watch: the request may be changed once its answer is there
 	outer  context.Context // of the exchange
 	target url.URL         // of the request
 	unheed func() bool     // ends the watch over outer; nil: that cannot end
@@ -27,8 +28,8 @@ type lifeline struct {
 }
 
 func newLifeline(ctx context.Context, limit *Timeouts, a *alarm) *lifeline {
-	l := &lifeline{outer: ctx, done: make(chan struct{})}
-	l.watch.limit, l.watch.end, l.watch.alarm = limit, l, a
+	l := &lifeline{limit: *limit, outer: ctx, done: make(chan struct{})}
+	l.watch.limit, l.watch.end, l.watch.alarm = &l.limit, l, a
 	if ctx.Done() != nil {
 		l.unheed = context.AfterFunc(ctx, func() { l.interrupt(context.Cause(ctx)) })
 	}
