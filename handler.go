@@ -1,6 +1,7 @@
 package parley
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -59,7 +60,7 @@ func HandlerTransport(h http.Handler) Transport {
 // closed before its end, and when the handler returns; it holds none of the caller's
 // values, as over a network. The handler's goroutine ends when the handler returns: one
 // that ignores its context goes on for as long as it likes. For https URLs it sees a TLS
-// connection, without certificates.
+// connection, without certificates, to the URL's host or the name of [WithServerName].
 //
 // All timeouts hold but Pool and Connect, as there is nothing to connect; nor do a
 // dialer, a proxy, an order of headers or TLS settings mean anything, except that
@@ -202,7 +203,7 @@ func (x *handling) prepare(remote string) error {
 	x.in = (&http.Request{
 		Method: req.Method, URL: u, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: x.out.header.Clone(), Body: http.NoBody, ContentLength: x.out.size, Host: head.Host,
-		RemoteAddr: remote, RequestURI: head.Target, TLS: tlsStateOf(req.URL), Close: endsConnection(x.out.header),
+		RemoteAddr: remote, RequestURI: head.Target, TLS: tlsStateOf(req), Close: endsConnection(x.out.header),
 	}).WithContext(ctx)
 	if u.Host != "" && req.Method != http.MethodConnect { // RFC 9112, section 3.2.2
 		x.in.Host = u.Host
@@ -264,13 +265,20 @@ func (b *handlerBody) Read(p []byte) (int, error) {
 }
 
 // tlsStateOf is the TLS connection of an https URL; nil for others.
-func tlsStateOf(u *url.URL) *tls.ConnectionState {
-	if u.Scheme != "https" {
+func tlsStateOf(req *Request) *tls.ConnectionState {
+	if req.URL.Scheme != "https" {
 		return nil
+	}
+	name := req.URL.Hostname()
+	if cfg := req.TLSConfig; cfg != nil {
+		name = cmp.Or(cfg.ServerName, name)
+	}
+	if said := req.security; said != nil {
+		name = cmp.Or(said.name, name)
 	}
 	return &tls.ConnectionState{
 		Version: tls.VersionTLS13, HandshakeComplete: true, CipherSuite: tls.TLS_AES_128_GCM_SHA256,
-		NegotiatedProtocol: "http/1.1", ServerName: u.Hostname(),
+		NegotiatedProtocol: "http/1.1", ServerName: name,
 	}
 }
 

@@ -218,6 +218,14 @@ func TestHandler_theRequestIsThatOfAServer(t *testing.T) {
 	addr, ok := got.Context().Value(http.LocalAddrContextKey).(net.Addr)
 	require.True(t, ok)
 	require.Equal(t, "a.test:8443", addr.String())
+	for want, opt := range map[string]parley.RequestOption{
+		"config.test": parley.WithTLSConfig(&tls.Config{ServerName: "config.test"}),
+		"option.test": parley.WithOptions(parley.WithTLSConfig(&tls.Config{ServerName: "config.test"}), parley.WithServerName("option.test")),
+	} {
+		resp, err := c.Get(t.Context(), "https://a.test", opt)
+		require.NoError(t, err)
+		require.Equal(t, want, resp.TLS.ServerName, "a name that is set by hand")
+	}
 
 	named, err := parley.NewHandlerTransport(parley.HandlerConfig{Handler: handler, RemoteAddr: "10.0.0.1:9"})
 	require.NoError(t, err)

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -52,6 +53,36 @@ func TestTLS_rootsOfAFileOrDirectory(t *testing.T) {
 	requireUntrusted(t, err)
 	_, err = client.Get(t.Context(), server.URL())
 	requireUntrusted(t, err)
+}
+
+// Whoever wants to know with whom a request went sees it on the response, whatever way it
+// took.
+func TestTLS_theResponseShowsTheServersCertificate(t *testing.T) {
+	t.Parallel()
+	ca := wiretest.NewAuthority(t)
+	roots := parley.WithRootCAs(rootsOf(t, ca))
+	shown := func(t *testing.T, resp *parley.Response) {
+		require.Equal(t, uint16(tls.VersionTLS13), resp.TLS.Version)
+		require.Contains(t, resp.TLS.PeerCertificates[0].DNSNames, "a.test")
+		require.Len(t, resp.TLS.VerifiedChains, 1)
+		require.Equal(t, ca.Raw(), resp.TLS.VerifiedChains[0][1].Raw)
+	}
+	eachWay(t, ca.Server(t, "a.test"), func(t *testing.T, server *wiretest.Server, get func(string, ...parley.RequestOption) (*parley.Response, error)) {
+		for range 2 { // the second time on a connection that is there
+			resp, err := get("https://a.test/", roots)
+			require.NoError(t, err)
+			shown(t, resp)
+			resp, err = get("http://away.test/", roots)
+			require.NoError(t, err)
+			shown(t, resp)
+			require.Nil(t, resp.History[0].TLS, "the hop without TLS had none")
+		}
+		rt := &http.Transport{TLSClientConfig: ca.Trusted(), DialContext: wiretest.NewNames(map[string]string{"a.test:443": server.Addr()}).DialContext}
+		t.Cleanup(rt.CloseIdleConnections)
+		resp, err := newSession(t, parley.WithTransport(parley.FromRoundTripper(rt))).Get(t.Context(), "https://a.test/")
+		require.NoError(t, err)
+		shown(t, resp)
+	})
 }
 
 func TestTLS_filesThatAreNoGoodFailAtOnce(t *testing.T) {
