@@ -254,6 +254,29 @@ func TestProxy_refusalOfATunnel(t *testing.T) {
 	}
 }
 
+// What a proxy says with its 2xx can be seen, as long as the tunnel serves.
+func TestProxy_headerOfATunnel(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	p := wiretest.NewProxy(t, w.names, "")
+	p.Connected = "HTTP/1.1 200 Connection established\r\nX-Exit: 192.0.2.9\r\nX-Exit: session 5\r\n\r\n"
+	client := newSession(t, parley.WithTLSConfig(w.ca.Trusted()))
+	for range 2 {
+		resp, err := client.Get(t.Context(), "https://a.test/", parley.WithProxy(p.URL()))
+		require.NoError(t, err)
+		require.Equal(t, http.Header{"X-Exit": {"192.0.2.9", "session 5"}}, resp.ProxyHeader())
+		require.Empty(t, resp.Header["X-Exit"])
+		resp.ProxyHeader().Del("X-Exit") // of a copy
+	}
+	require.Equal(t, 1, p.Accepted())
+	for _, proxy := range []string{p.URL(), withLogin(p.Server, "socks5h", "")} {
+		resp, err := client.Get(t.Context(), "http://a.test/", parley.WithProxy(proxy))
+		require.NoError(t, err)
+		require.Nil(t, resp.ProxyHeader())
+	}
+	require.Nil(t, new(parley.Response).ProxyHeader())
+}
+
 func TestProxy_failuresOnTheWay(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

@@ -3,6 +3,7 @@ package parley
 import (
 	"cmp"
 	"net"
+	"net/http"
 	"sync/atomic"
 	"time"
 
@@ -75,6 +76,7 @@ type Timing struct {
 type connFacts struct {
 	dial          dial.Times
 	remote, local net.Addr
+	tunnel        http.Header // of the proxy's answer to CONNECT; nil: it was not asked
 }
 
 func (r *record) timing() Timing {

@@ -43,6 +43,17 @@ func (e *ProxyError) Format(s fmt.State, verb rune) { printSafe(s, verb, e.Error
 // LogValue logs Error.
 func (e *ProxyError) LogValue() slog.Value { return slog.StringValue(e.Error()) }
 
+// ProxyHeader is a copy of the header with which an HTTP proxy granted the tunnel of the
+// response's connection, be that new or one that had served before: some name there the
+// address or session that they chose. It is nil where there was no CONNECT. What comes with
+// a refusal is in [ProxyError].
+func (r *Response) ProxyHeader() http.Header {
+	if r.rec == nil || r.rec.facts == nil {
+		return nil
+	}
+	return r.rec.facts.tunnel.Clone()
+}
+
 // dialThrough makes a connection that goes through a proxy, and answers the challenge of
 // one that is asked for a tunnel. Each CONNECT has a connection of its own: after a
 // refusal there is none that could lead anywhere.
@@ -152,6 +163,7 @@ func (c *conn) tunnel(ctx context.Context, key connKey, hop hop, rounds *proxyRo
 		maps.Copy(head.Header, hop.header(login))
 		header, err := dial.Connect(c.rw, &head, headLimits)
 		if err == nil {
+			c.facts.tunnel = header
 			err = rounds.informed(header)
 		}
 		return "CONNECT", connectFailed(key, hop, err)
