@@ -209,7 +209,7 @@ func TestS022_ConnectionDoesNotOutliveTrust(t *testing.T) {
 	t.Run("a configuration in the memory of an earlier one is another", func(t *testing.T) {
 		client := newSession(t)
 		strict := wiretest.NewAuthority(t).Roots()
-		for range 10 {
+		for range 4 {
 			textOf(t, client, server.URL(), parley.WithTLSConfig(&tls.Config{InsecureSkipVerify: true}))
 			runtime.GC()
 			_, err := client.Get(t.Context(), server.URL(), parley.WithTLSConfig(&tls.Config{RootCAs: strict}))
