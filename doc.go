@@ -32,6 +32,12 @@
 // cookies and headers do not go along, but for a few that are harmless
 // ([WithTrustedOrigins]).
 //
+// A body comes from a value, bytes, a reader, a file or an iterator ([WithChunks],
+// [WithJSONLines]) and is streamed where it is large; [WithCompression] codes it,
+// [WithUploadProgress] follows it. One that can be opened again is sent again where a
+// redirect, a challenge or a lost connection asks for that; one that cannot fails the
+// call then with [ErrBodyNotRewindable].
+//
 // [Client.NewRequest] makes a [Request] to look at, change and send later, once or
 // many times, with [Client.Send] or, many at once, [Client.Gather].
 //
