@@ -222,6 +222,7 @@ func (s *stream) respond() {
 		return
 	}
 	r.Body = s
+	s.life.answered(in.Body, s.conn)
 	if !x.rec.call.full || !x.rec.call.direct {
 		s.watchLeak()
 	}
@@ -247,18 +248,17 @@ func (s *stream) finish() {
 		return
 	}
 	s.over = true
-	s.life.finish()
 	in := s.in.Load()
 	complete := s.err == io.EOF && (s.body == nil || s.body.finished())
+	if complete {
+		in.Body.Close() // waits a moment, under the limit of the last Read, until the connection has forgotten the stream
+	}
+	s.life.finish()
 	if !complete {
 		s.life.interrupt(context.Canceled)
-	}
-	switch {
-	case in == nil:
-	case complete:
-		in.Body.Close() // waits a moment until the connection has forgotten the stream
-	default:
-		closeSoon(in.Body)
+		if in != nil {
+			closeSoon(in.Body)
+		}
 	}
 	s.body.Close()
 	s.conn.Done()
@@ -333,9 +333,11 @@ func (s *stream) Read(p []byte) (int, error) {
 	}
 	s.read = true
 	s.watch.beginAt(PhaseRead, now)
+	s.life.reading.Store(true)
 	n, err := s.in.Load().Body.Read(p)
-	s.watch.begin("")
+	s.life.reading.Store(false)
 	if err == nil {
+		s.watch.begin("")
 		return n, nil
 	}
 	reason := connpool.Reason(0)
@@ -383,8 +385,12 @@ func (s *stream) Close() error {
 		s.mu.Lock()
 	}
 	defer s.mu.Unlock()
-	if s.err == nil && s.rest() {
-		s.err = s.ended()
+	if s.err == nil {
+		late := time.AfterFunc(drainWait, func() { s.life.interrupt(context.Canceled) })
+		defer late.Stop()
+		if s.rest() {
+			s.err = s.ended()
+		}
 	}
 	s.finish()
 	s.release(0)
@@ -397,8 +403,8 @@ func (s *stream) Close() error {
 // rest reads what little is left of a body, so that the server is not told to stop what
 // it has sent already.
 func (s *stream) rest() bool {
-	late := time.AfterFunc(drainWait, func() { s.life.interrupt(context.Canceled) })
-	defer late.Stop()
+	s.life.reading.Store(true)
+	defer s.life.reading.Store(false)
 	n, err := io.CopyN(io.Discard, s.in.Load().Body, maxDrain+1)
 	return n <= maxDrain && err == io.EOF
 }

@@ -2,8 +2,10 @@ package parley
 
 import (
 	"context"
+	"io"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -22,10 +24,17 @@ type lifeline struct {
 
 	done  chan struct{}
 	mu    sync.Mutex
-	err   error  // of the context
-	cause error  // why it ended
-	last  func() // runs on a goroutine of its own when it ends; nil: nothing does
+	err   error     // of the context
+	cause error     // why it ended
+	last  func()    // runs on a goroutine of its own when it ends; nil: nothing does
+	body  io.Closer // of the response, to be closed then; nil: there is none
+	conn  *http2Conn
+
+	reading atomic.Bool // the body is being read
 }
+
+// stuckWait is how long reading may go on after a try was interrupted.
+const stuckWait = 4 * drainWait
 
 func newLifeline(ctx context.Context, limit *Timeouts, a *alarm) *lifeline {
 	l := &lifeline{limit: *limit, outer: ctx, done: make(chan struct{})}
@@ -51,13 +60,38 @@ func (l *lifeline) interrupt(why error) {
 	if l.last != nil {
 		go l.last()
 	}
+	if l.body != nil {
+		go loosen(l, l.body)
+	}
 }
 
-// atEnd lets f run when the try is interrupted; nil: nothing.
+// answered says what is read from now on, and from where.
+func (l *lifeline) answered(body io.Closer, c *http2Conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.body, l.conn = body, c; l.err != nil {
+		go loosen(l, body)
+	}
+}
+
+// loosen ends the reading of a body. By itself net/http first tells the server, and waits
+// for its turn to write; also who reads may have to wait for that, to allow the server
+// more. Where the server takes nothing all of the connection waits: that is closed then,
+// so that nobody waits longer than he said he would.
+func loosen(l *lifeline, body io.Closer) {
+	time.AfterFunc(stuckWait, func() {
+		if l.reading.Load() {
+			l.conn.Close()
+		}
+	})
+	body.Close()
+}
+
+// atEnd lets f run when the try is interrupted.
 func (l *lifeline) atEnd(f func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.last = f; f != nil && l.err != nil {
+	if l.last = f; l.err != nil {
 		go f()
 	}
 }
@@ -78,7 +112,9 @@ func (l *lifeline) finish() {
 	if l.unheed != nil {
 		l.unheed()
 	}
-	l.atEnd(nil)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.last, l.body = nil, nil
 }
 
 // Deadline, Done, Err and Value are those of a context.
