@@ -18,7 +18,8 @@ import (
 //
 //	S012, S013 are in security_auth_test.go
 //	S015 not offered: no Referer is ever made; the test shows that none is
-//	S018 not offered (yet): downloads to a file; retries and HTTP/2 come with these
+//	S018 not offered (yet): downloads to a file; retries come with these. By HTTP/2 the
+//	     cases are run in security_matrix_test.go
 
 // unseen demands that nothing that looks like the secret has reached an origin, and
 // none of these headers.

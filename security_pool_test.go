@@ -10,7 +10,9 @@ package parley_test
 //	S122 to S129 Locations are in security_redirect_test.go under S122
 //	S160 the part of retries comes with the retry policy; that of CONNECT is under S159
 //	S150 not offered: a token is opaque, nothing parses it
-//	S166 the part of ALPN comes with HTTP/2, joined attempts with retry
+//	S160, S161, S166 by HTTP/2 are in security_streams_test.go and security_time_test.go
+//	S166 ALPN: what a server chooses is one of the names offered, else crypto/tls fails
+//	     without quoting it; joined attempts come with retry
 //	S197 the part of calls comes with the retry policy
 //	S179, S180, S200 not offered: HSTS
 //	S199 comes with dumps

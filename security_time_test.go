@@ -118,7 +118,25 @@ func TestS161_CancelledRequestsDisturbNobody(t *testing.T) {
 		time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)
 		return text[len(text)/2:]
 	}))
-	client := newSession(t, parley.WithPoolLimits(parley.PoolLimits{Hard: 8}), parley.WithPhaseTimeout(guard))
+	cancelHalf(t, newSession(t, parley.WithPoolLimits(parley.PoolLimits{Hard: 8}), parley.WithPhaseTimeout(guard)), server.URL())
+}
+
+func TestS161_CancelledStreamsDisturbNobody(t *testing.T) {
+	t.Parallel()
+	server := startHTTP2(t, func(w http.ResponseWriter, r *http.Request) {
+		content, _ := io.ReadAll(r.Body) // cut short where the request was cancelled
+		io.WriteString(w, r.RequestURI+strings.Repeat(".", 1000))
+		w.(http.Flusher).Flush()
+		time.Sleep(time.Duration(rand.IntN(300)) * time.Microsecond)
+		io.WriteString(w, strings.Repeat(".", 1000)+string(content))
+	}, false, nil)
+	cancelHalf(t, server.session(t, parley.WithPoolLimits(parley.PoolLimits{Hard: 2}), parley.WithPhaseTimeout(guard)), server.URL)
+}
+
+// cancelHalf sends a thousand requests, twenty at once, and cancels every other one at
+// some moment. The server answers with target, dots and content.
+func cancelHalf(t *testing.T, client *parley.Client, server string) {
+	t.Helper()
 	var running sync.WaitGroup
 	for worker := range 20 {
 		running.Go(func() {
@@ -128,7 +146,7 @@ func TestS161_CancelledRequestsDisturbNobody(t *testing.T) {
 				if i%2 == 0 {
 					time.AfterFunc(time.Duration(rand.IntN(4000))*time.Microsecond, cancel)
 				}
-				resp, err := client.Post(ctx, server.URL()+id, parley.WithText(id))
+				resp, err := client.Post(ctx, server+id, parley.WithText(id))
 				switch {
 				case err == nil:
 					if text, err := resp.Text(); err != nil || text != id+strings.Repeat(".", 2000)+id {

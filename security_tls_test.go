@@ -1,9 +1,7 @@
 package parley_test
 
 // The security cases on TLS; those on pins and resumption are in tls_option_test.go too.
-// Of section 7 these have no test, or not for every part:
-//
-//	S106  HTTP/2: comes with it
+// S101, S105 and S106 are run by HTTP/2 in security_matrix_test.go.
 
 import (
 	"context"

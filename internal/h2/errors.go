@@ -122,4 +122,8 @@ func Brief(err error) error {
 type brief struct{ err error }
 
 func (b *brief) Error() string { return strings.ToValidUTF8(b.err.Error()[:maxText], "") + "..." }
-func (b *brief) Unwrap() error { return b.err }
+
+// The whole of it can be asked, and is not shown.
+
+func (b *brief) Is(target error) bool { return errors.Is(b.err, target) }
+func (b *brief) As(target any) bool   { return errors.As(b.err, target) }
