@@ -119,7 +119,7 @@ type exchange struct {
 //     waited for 100 Continue.
 //   - PutIdleConn is called if nothing in request and response speaks against
 //     another request on the connection; its error says why the pool closed it
-//     all the same.
+//     all the same. By HTTP/2, where requests share connections, it is not called.
 //
 // Hooks are called with no lock held, so that they may use the session. They run on
 // the goroutine that sends the request or reads the body, those of dialling and of

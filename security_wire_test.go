@@ -7,9 +7,10 @@ package parley_test
 // security_coding_test.go (all content codings), security_exhaustion_test.go and
 // security_answer_test.go, section 13 (multipart and files) in
 // security_multipart_test.go and security_download_test.go, section 16 (HTTP/2) in
-// security_http2_test.go, security_flood_test.go and security_shared_test.go, and the
-// rules that need no socket once more in package internal/h1. These have no test, or
-// parts of them have none:
+// security_http2_test.go, security_flood_test.go, security_shared_test.go,
+// security_uploads_test.go and security_matrix_test.go, which runs many of the others by
+// HTTP/2, and the rules that need no socket once more in package internal/h1. These have
+// no test, or parts of them have none:
 //
 //	S061  no API makes an upgrade request: Upgrade is a header like any other
 //	S066  retries: come with the retry policy
