@@ -224,10 +224,7 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 		if failure == nil {
 			return &x.resp, nil
 		}
-		if repeats := x.repeats(failure, got, refusals); !again || !repeats {
-			if repeats { // it is the body alone that speaks against it
-				failure.err.Err = because(ErrBodyNotRewindable, failure.err.Err)
-			}
+		if !x.repeats(failure, got, refusals, again) {
 			x.endTry(failure.reason)
 			return nil, failure.err
 		}
@@ -255,9 +252,18 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 	}
 }
 
-// repeats reports whether a request that can be sent again is to be, after a try that
-// failed. Its server may have said some times before that it had not acted on it.
-func (x *exchange) repeats(f *failure, got connpool.Got, refusals int) bool {
+// repeats reports whether a request is to be sent again after a try that failed. Its server
+// may have said some times before that it had not acted on it. again says whether the body
+// can be; where that alone speaks against it the failure tells so.
+func (x *exchange) repeats(f *failure, got connpool.Got, refusals int, again bool) bool {
+	ok := x.safeToRepeat(f, got, refusals)
+	if ok && !again {
+		f.err.Err = because(ErrBodyNotRewindable, f.err.Err)
+	}
+	return ok && again
+}
+
+func (x *exchange) safeToRepeat(f *failure, got connpool.Got, refusals int) bool {
 	if f.misdirected {
 		x.wrote = true
 		return true
