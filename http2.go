@@ -357,10 +357,8 @@ func checkHead(hr *http.Response) error {
 	if err := cleanLines(hr.Header); err != nil {
 		return err
 	}
-	if v := hr.Header["Content-Length"]; v != nil {
-		if slices.ContainsFunc(v, func(s string) bool { return s != v[0] }) || len(v) == 1 && hr.ContentLength < 0 || len(v) > 1 {
-			return because(ErrRemoteProtocol, errors.New("Content-Length is not one length"))
-		}
+	if v := hr.Header["Content-Length"]; len(v) > 1 || len(v) == 1 && hr.ContentLength < 0 {
+		return because(ErrRemoteProtocol, errors.New("Content-Length is not one length"))
 	}
 	return nil
 }

@@ -2,6 +2,7 @@ package parley_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"sync/atomic"
 	"testing"
@@ -109,4 +110,19 @@ func TestHTTP2_AServerThatTakesNothing(t *testing.T) {
 			require.Error(t, <-over)
 		})
 	}
+}
+
+// A server that allows no streams is not dialled again and again.
+func TestHTTP2_AServerThatAllowsNoStreams(t *testing.T) {
+	t.Parallel()
+	wiretest.Guard(t, guardTime)
+	s := servePeer(t, []http2.Setting{{ID: http2.SettingMaxConcurrentStreams, Val: 0}}, (*peer).rest)
+	c := peerSession(t, s, parley.WithTimeouts(parley.Timeouts{Pool: 200 * time.Millisecond, Response: 200 * time.Millisecond}))
+	for range 3 {
+		_, err := c.Get(t.Context(), "")
+		if !errors.Is(err, parley.ErrTimeout) { // it was sent before the server had said so
+			require.ErrorIs(t, err, parley.ErrNetwork)
+		}
+	}
+	require.LessOrEqual(t, s.Accepted(), 6)
 }
