@@ -171,7 +171,7 @@ func (r *recording) on(t *testing.T) *recording {
 var badValues = []string{"a\r\nX: 1", "a\nX: 1", "a\r", "\n", "a\x00b", "a\x7f", "a\x1b", "\r\n\r\nGET / HTTP/1.1\r\n\r\n"}
 
 // badNames are those that no header may have.
-var badNames = []string{"", "A B", "A:", "A\r\nB", " A", "A\t", "Ä", "(x)", "A\x00", "A\r\n"}
+var badNames = []string{"", "A B", "A:", "A\r\nB", " A", "A\t", "Ä", "(x)", "A\x00", "A\r\n", ":authority", ":path", ":x"}
 
 // staticJar is a jar that knows one cookie, whoever asks.
 type staticJar struct{ cookie *http.Cookie }
