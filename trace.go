@@ -80,8 +80,12 @@ func tellWritten(t *httptrace.ClientTrace, ctx context.Context, err error) {
 // tellWritten says how the upload went. One that the server had no use for, having
 // been asked, went well.
 func (u *upload) tellWritten(err error) {
-	if errors.Is(err, errStopped) && u.waiting() {
+	switch {
+	case !errors.Is(err, errStopped):
+	case u.waiting():
 		err = nil
+	case u.ctx.Err() != nil: // which is why it was stopped
+		err = sock.ErrCancelled
 	}
 	tellWritten(u.trace, u.ctx, err)
 }
