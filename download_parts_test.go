@@ -4,14 +4,17 @@ import (
 	"bytes"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-0474a412/parley"
+	"github.com/seed-0474a412/parley/internal/wiretest"
 )
 
 func TestDownload_inPartsAtOnce(t *testing.T) {
@@ -55,16 +58,33 @@ func TestDownload_inPartsAtOnce(t *testing.T) {
 	t.Run("taken up, at once or not", func(t *testing.T) {
 		for _, then := range []int{1, 4} {
 			s, client, path := newShelf(t, size), newSession(t), filepath.Join(t.TempDir(), "a")
-			s.change(func() { s.cut = 150_000 })
+			dir := filepath.Dir(path)
+			s.change(func() {
+				s.file = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if strings.HasSuffix(r.Header.Get("Range"), fmt.Sprint("-", size-1)) {
+						wiretest.Eventually(t, func() bool { return noted(dir, `"from":0`) }, "the first part is there")
+						panic(http.ErrAbortHandler)
+					}
+					if r.Header.Get("Range") == "" { // leaves the other end to other requests
+						w.Header().Set("Accept-Ranges", "bytes")
+						w.Header().Set("Content-Length", fmt.Sprint(size))
+						_, _ = w.Write(s.content[:size/2])
+						_ = http.NewResponseController(w).Flush()
+						<-r.Context().Done()
+						return
+					}
+					http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.content))
+				})
+			})
 			_, err := client.Download(t.Context(), s.URL, path, parts)
-			require.ErrorIs(t, err, parley.ErrRead)
-			s.change(func() { s.cut = 0 })
+			require.ErrorIs(t, err, parley.ErrNetwork)
+			s.change(func() { s.file = nil })
 			got, err := client.Download(t.Context(), s.URL, path, parley.WithDownload(parley.DownloadConfig{Parallel: then, PartSize: parley.MinPartSize}))
 			require.NoError(t, err)
 			require.Positive(t, got.Resumed)
 			require.Zero(t, got.Resumed%parley.MinPartSize%(size%parley.MinPartSize))
 			requireFile(t, s.content, path)
-			require.Equal(t, []string{"a"}, listing(t, filepath.Dir(path)))
+			require.Equal(t, []string{"a"}, listing(t, dir))
 		}
 	})
 	t.Run("anew by one request if it changes meanwhile", func(t *testing.T) {
@@ -217,4 +237,15 @@ func TestDownload_tellsHowFarItIs(t *testing.T) {
 		}
 		require.InEpsilon(t, fetched/last.Elapsed.Seconds(), last.Rate, 0.01, "of what was transferred")
 	}
+}
+
+// noted reports whether what is written down beside a part in dir says something.
+func noted(dir, what string) bool {
+	notes, err := filepath.Glob(filepath.Join(dir, ".*.json"))
+	for _, n := range notes {
+		if b, failed := os.ReadFile(n); err == nil && failed == nil && strings.Contains(string(b), what) {
+			return true
+		}
+	}
+	return false
 }
