@@ -23,6 +23,22 @@ func TestDownload_inPartsAtOnce(t *testing.T) {
 	parts := parley.WithDownload(parley.DownloadConfig{Parallel: 4, PartSize: parley.MinPartSize})
 	t.Run("each byte once", func(t *testing.T) {
 		s, client, path := newShelf(t, size), newSession(t), filepath.Join(t.TempDir(), "a")
+		others := make(chan struct{})
+		s.file = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			switch said := r.Header.Get("Range"); {
+			case said == "": // gives the others time
+				w.Header().Set("Accept-Ranges", "bytes")
+				w.Header().Set("Content-Length", fmt.Sprint(size))
+				_, _ = w.Write(s.content[:size/2])
+				_ = http.NewResponseController(w).Flush()
+				<-others
+				_, _ = w.Write(s.content[size/2:])
+				return
+			case strings.HasSuffix(said, fmt.Sprint("-", size-1)):
+				close(others)
+			}
+			http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.content))
+		})
 		got, err := client.Download(t.Context(), s.URL, path, parts)
 		require.NoError(t, err)
 		require.Equal(t, int64(size), got.Size)

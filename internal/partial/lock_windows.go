@@ -24,3 +24,6 @@ func lock(f *os.File) bool {
 	})
 	return err == nil && ok != 0
 }
+
+// unlock leaves it to closing the file.
+func unlock(*os.File) {}

@@ -423,6 +423,7 @@ func (f *File) Keep() error {
 	if !resumable || f.dir.shared {
 		return f.Discard()
 	}
+	unlock(f.file)
 	return f.file.Close()
 }
 
