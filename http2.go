@@ -107,13 +107,12 @@ func spoken(req *Request, proto wireProtocol) string {
 func (p *Pool) protocolOf(req *Request, via route) wireProtocol {
 	proto := wantedProtocol(req, via)
 	switch {
-	case !p.only1:
+	case proto == protoHTTP1, proto == protoRefused, !p.only1():
+		return proto
 	case proto == protoALPN:
 		return protoHTTP1
-	case proto == protoHTTP2, proto == protoPrior:
-		return protoRefused
 	}
-	return proto
+	return protoRefused
 }
 
 // wantedProtocol is that where there is HTTP/2.
@@ -165,7 +164,7 @@ func (p *Pool) checkProtocol(req *Request, proto wireProtocol) error {
 	mode := req.conduct.http2.mode()
 	why := "an http URL has no handshake to choose HTTP/2 in: use WithHTTP2(H2C)"
 	switch {
-	case p.only1:
+	case p.only1():
 		why = "this program has no HTTP/2, because of GODEBUG=http2client=0 or the build tag nethttpomithttp2"
 	case needsHTTP1(req):
 		why = "a CONNECT, an Upgrade, a header order and credentials for a connection need HTTP/1.1"

@@ -107,7 +107,7 @@ type Pool struct {
 	logins  proxyLogins
 	http2   *h2.Transport
 	patient time.Duration // HTTP2Settings.WriteTimeout
-	only1   bool          // net/http has no HTTP/2
+	only1   func() bool   // net/http has no HTTP/2; looked up once, when HTTP/2 is wanted
 
 	protocols protocols
 
@@ -133,7 +133,7 @@ func NewPool(cfg PoolConfig) (*Pool, error) {
 		dialer: &dialerBox{cfg.Dialer}, tls: newTLSConfigs(), proxies: newTLSConfigs(),
 		http2: cfg.HTTP2.bridge(), patient: cfg.HTTP2.writeTimeout(),
 	}
-	p.only1 = !p.http2.Available()
+	p.only1 = sync.OnceValue(func() bool { return !p.http2.Available() })
 	p.conns = connpool.New(connpool.Config[connKey, *conn]{
 		Dial:    p.dialConn,
 		Opened:  p.opened,

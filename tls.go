@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"weak"
 
 	"github.com/seed-0474a412/parley/internal/urls"
@@ -253,30 +254,38 @@ type tlsConfigs struct {
 	mu       sync.Mutex
 	prepared map[tlsIdentity]*tls.Config
 	watched  map[weak.Pointer[tls.Config]]struct{}
-	plain    [protoVariants]*tls.Config
+	plain    [protoVariants]atomic.Pointer[tls.Config] // made when they are first needed
 }
 
 func newTLSConfigs() *tlsConfigs {
-	t := &tlsConfigs{
+	return &tlsConfigs{
 		prepared: make(map[tlsIdentity]*tls.Config),
 		watched:  make(map[weak.Pointer[tls.Config]]struct{}),
 	}
-	for proto := range t.plain {
-		t.plain[proto] = resume(prepareTLS(&tls.Config{}, wireProtocol(proto)))
+}
+
+// usual gives the configuration of who says nothing of TLS.
+func (t *tlsConfigs) usual(proto wireProtocol) *tls.Config {
+	place := &t.plain[proto]
+	if cfg := place.Load(); cfg != nil {
+		return cfg
 	}
-	return t
+	if own := resume(prepareTLS(&tls.Config{}, proto)); place.CompareAndSwap(nil, own) {
+		return own
+	}
+	return place.Load() // somebody else's, who came first
 }
 
 // of gives the configuration for cfg (nil: the defaults) with the changes that s asks
 // for (nil: none) and for what is to be spoken.
 func (t *tlsConfigs) of(cfg *tls.Config, s *security, proto wireProtocol) *tls.Config {
 	if cfg == nil && s == nil {
-		return t.plain[proto]
+		return t.usual(proto)
 	}
 	id, now := s.identity(cfg)
 	id.proto = proto
 	if cfg == nil && id == (tlsIdentity{proto: proto}) {
-		return t.plain[proto]
+		return t.usual(proto)
 	}
 	if cfg != nil {
 		id.base = weak.Make(cfg)
