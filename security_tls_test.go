@@ -100,41 +100,58 @@ func TestS101_EveryHandshakeIsVerified(t *testing.T) {
 	}
 }
 
-func TestS102_S103_NamesAreThoseOfTheAlternativeNames(t *testing.T) {
+// naming is a certificate by its names, and a host that it may be for.
+type naming struct {
+	change func(*x509.Certificate)
+	host   string
+	ok     bool
+}
+
+func withNames(names ...string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = names, nil }
+}
+
+// withRawName gives a certificate a name that x509 would not write.
+func withRawName(t testing.TB, name string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		c.DNSNames, c.IPAddresses = nil, nil
+		value, err := asn1.Marshal([]asn1.RawValue{{Class: 2, Tag: 2, Bytes: []byte(name)}})
+		require.NoError(t, err)
+		c.ExtraExtensions = append(c.ExtraExtensions, pkixExtension(value))
+	}
+}
+
+func TestS102_NamesAreThoseOfTheAlternativeNames(t *testing.T) {
 	t.Parallel()
+	requireNames(t, map[string]naming{
+		"the name":                     {withNames("a.test"), "a.test", true},
+		"only a common name":           {withNames(), "a.test", false},
+		"a common name within another": {func(c *x509.Certificate) { withNames()(c); c.Subject.Organization = []string{"x,CN=a.test"} }, "a.test", false},
+		"a name of another script":     {withRawName(t, "а.test"), "a.test", false},
+	})
+}
+
+func TestS103_NamesMatchAsWholeLabelsAndAddressesAsAddresses(t *testing.T) {
+	t.Parallel()
+	requireNames(t, map[string]naming{
+		"a NUL in the name":               {withRawName(t, "a.test\x00.evil.test"), "a.test", false},
+		"an address as a name":            {withNames("127.0.0.1"), "127.0.0.1", false},
+		"a wildcard for an address":       {withRawName(t, "*.0.0.1"), "127.0.0.1", false},
+		"a wildcard":                      {withNames("*.a.test"), "x.a.test", true},
+		"a wildcard for nothing":          {withNames("*.a.test"), "a.test", false},
+		"a wildcard across labels":        {withNames("*.test"), "x.a.test", false},
+		"a wildcard alone":                {withRawName(t, "*"), "a.test", false},
+		"a wildcard in a label":           {withRawName(t, "x*.test"), "xy.test", false},
+		"two wildcards":                   {withRawName(t, "*.*.test"), "x.a.test", false},
+		"a wildcard in punycode":          {withRawName(t, "xn--*.test"), "xn--bcher-kva.test", false},
+		"a dot at the end of the request": {withNames("a.test"), "a.test.", true},
+	})
+}
+
+func requireNames(t *testing.T, rules map[string]naming) {
+	t.Helper()
 	ca := wiretest.NewAuthority(t)
-	named := func(names ...string) func(*x509.Certificate) {
-		return func(c *x509.Certificate) { c.DNSNames, c.IPAddresses = names, nil }
-	}
-	raw := func(name string) func(*x509.Certificate) { // names that x509 would not write
-		return func(c *x509.Certificate) {
-			c.DNSNames, c.IPAddresses = nil, nil
-			value, err := asn1.Marshal([]asn1.RawValue{{Class: 2, Tag: 2, Bytes: []byte(name)}})
-			require.NoError(t, err)
-			c.ExtraExtensions = append(c.ExtraExtensions, pkixExtension(value))
-		}
-	}
-	for rule, c := range map[string]struct {
-		change func(*x509.Certificate)
-		host   string
-		ok     bool
-	}{
-		"the name":                        {named("a.test"), "a.test", true},
-		"only a common name":              {named(), "a.test", false},
-		"a common name within another":    {func(c *x509.Certificate) { named()(c); c.Subject.Organization = []string{"x,CN=a.test"} }, "a.test", false},
-		"a name of another script":        {raw("а.test"), "a.test", false},
-		"a NUL in the name":               {raw("a.test\x00.evil.test"), "a.test", false},
-		"an address as a name":            {named("127.0.0.1"), "127.0.0.1", false},
-		"a wildcard for an address":       {raw("*.0.0.1"), "127.0.0.1", false},
-		"a wildcard":                      {named("*.a.test"), "x.a.test", true},
-		"a wildcard for nothing":          {named("*.a.test"), "a.test", false},
-		"a wildcard across labels":        {named("*.test"), "x.a.test", false},
-		"a wildcard alone":                {raw("*"), "a.test", false},
-		"a wildcard in a label":           {raw("x*.test"), "xy.test", false},
-		"two wildcards":                   {raw("*.*.test"), "x.a.test", false},
-		"a wildcard in punycode":          {raw("xn--*.test"), "xn--bcher-kva.test", false},
-		"a dot at the end of the request": {named("a.test"), "a.test.", true},
-	} {
+	for rule, c := range rules {
 		t.Run(rule, func(t *testing.T) {
 			cfg := &tls.Config{Certificates: []tls.Certificate{ca.Issue(t, c.change, "a.test")}}
 			server := wiretest.ServeTLS(t, cfg, wiretest.Echo())
