@@ -97,13 +97,17 @@ type DownloadResult struct {
 //
 // [WithDownloadProgress] reports on the file as a whole, with what an earlier try had
 // fetched. The content is stored as it comes, without decoding. [Timeouts].Total bounds the whole
-// download. An answer that is no success is a *[StatusError].
+// download. An answer that is no success is a *[StatusError], a digest that does not match
+// ErrIntegrity, more than [WithMaxBodyBytes] allows ErrBodyTooLarge; the errors of the
+// file system stay reachable. Several downloads to one path do not disturb each other:
+// the one that ends last stands there.
 func (c *Client) Download(ctx context.Context, url, path string, opts ...RequestOption) (*DownloadResult, error) {
 	d, err := c.newDownload(url, path, opts)
 	if err != nil {
 		return nil, err
 	}
 	defer d.dir.Close() // nothing was written through it
+	defer discardBody(d.req.Body)
 	if ctx == nil {
 		return nil, buildError(d.req.Method, d.req.URL, errNoContext)
 	}
