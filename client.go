@@ -46,8 +46,9 @@ type Client struct {
 	// others are not.
 	coding []string
 
-	pool    *Pool // nil under WithTransport
-	owns    bool  // Close closes pool
+	budget  *RetryBudget // of policies that have none
+	pool    *Pool        // nil under WithTransport
+	owns    bool         // Close closes pool
 	closed  atomic.Bool
 	network Transport
 	lower   Transport // auth and all beneath it, without cookies
@@ -244,6 +245,9 @@ func (c *Client) prepareStack(parent *Client) error {
 	c.shares = len(c.cfg.middleware)+len(c.cfg.network)+len(c.cfg.mounts) == 0 && c.pool != nil
 	_, ours := c.cfg.jar.(*Jar)
 	c.direct = c.shares && (c.cfg.jar == nil || ours)
+	if c.budget = new(RetryBudget); parent != nil {
+		c.budget = parent.budget
+	}
 	t := c.network
 	if len(c.cfg.mounts) > 0 {
 		t = mountLayer{c.cfg.mounts, t}
@@ -254,14 +258,14 @@ func (c *Client) prepareStack(parent *Client) error {
 	if len(c.cfg.network) > 0 {
 		t = completeLayer{chain(t, c.cfg.network)}
 	}
-	c.lower = authLayer{decodeLayer{t}}
+	c.lower = retryLayer{authLayer{decodeLayer{t}}, c.budget}
 	if c.cfg.jar != nil {
 		layer := newCookieLayer(t, c.cfg.jar)
 		layer.without, layer.none = c.cfg.removedCookie, slices.Contains(c.cfg.removed, "Cookie")
 		t = layer
 	}
 	t = authLayer{decodeLayer{t}}
-	t = redirectLayer{hopLayer{readLayer{t}}}
+	t = redirectLayer{hopLayer{retryLayer{readLayer{t}, c.budget}}}
 	c.stack = watchLayer{chain(callLayer{t}, c.cfg.middleware)}
 	return nil
 }
@@ -369,6 +373,7 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 	if total <= 0 {
 		return c.send(ctx, k)
 	}
+	k.rec.due = sock.Now() + total
 	limited, stop, release := limitTotal(ctx, total)
 	resp, err := c.send(limited, k)
 	if err != nil || full || resp.Body == http.NoBody {

@@ -50,7 +50,9 @@ type conduct struct {
 	pace        pace         // zero: any
 
 	sending    sending
-	integrity  *integrity // nil: not said
+	integrity  *integrity   // nil: not said
+	retry      *RetryPolicy // nil: not said
+	key        keySaid
 	hooks      hooks
 	middleware []Middleware // of the request alone
 	codings    codings      // beside parley's own
@@ -60,7 +62,8 @@ type conduct struct {
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
 		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil || c.pace != (pace{}) ||
-		c.sending.said() || c.integrity != nil || !c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
+		c.sending.said() || c.integrity != nil || c.retry != nil || c.key.said ||
+		!c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
 }
 
 // plain reports whether nothing of the user's runs between the call and the transport.
@@ -111,6 +114,12 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	out.sending = c.sending.over(earlier.sending)
 	if c.integrity != nil {
 		out.integrity = c.integrity
+	}
+	if c.retry != nil {
+		out.retry = c.retry
+	}
+	if c.key.said {
+		out.key = c.key
 	}
 	if c.pace != (pace{}) {
 		out.pace = c.pace

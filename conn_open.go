@@ -240,7 +240,7 @@ func (c *Conn) take(x *exchange) (connpool.Got, error) {
 	c.served = true
 	c.mu.Unlock()
 	if why == nil {
-		ok, reason := checkConn(c.entry.Conn, got.Idle, !idempotent(x.req.Method))
+		ok, reason := checkConn(c.entry.Conn, got.Idle, !x.req.repeatable())
 		if ok {
 			return got, nil
 		}

@@ -125,6 +125,14 @@
 // Sent says whether the server can have seen the request, which is what decides
 // whether it may be sent again.
 //
+// # Trying again
+//
+// [WithRetry] tries again what failed on the way or was answered with a 503 and its like,
+// where that is safe, with growing, random waits, within the deadline and a budget that
+// keeps an outage from being multiplied; [Response].Tries tells what was decided, and why.
+// [WithIdempotencyKey] makes requests of any method safe to repeat for servers that know
+// the header. A policy can also hedge: send a second request beside one that is slow.
+//
 // # Limits
 //
 // Everything has a bound by default: see [Timeouts] for time, [PoolLimits] for

@@ -56,6 +56,9 @@ func (k *kind) Is(target error) bool {
 //	ErrBodyTooLarge, ErrIntegrity, ErrAuth, ErrClientClosed
 //	ErrInvalidCookie, ErrNoCookie, ErrAmbiguousCookie, ErrCookieFile: see Jar
 //
+// Where a RetryPolicy was at work, a *RetryError between Error and kind tells of the
+// tries; errors.Is looks through it.
+//
 // A cancelled context matches [context.Canceled], a context's own deadline
 // [context.DeadlineExceeded] beside ErrTotalTimeout. The errors of net, tls and
 // x509 beneath stay reachable with [errors.As].
@@ -144,6 +147,7 @@ const (
 	PhaseDecode   Phase = "decode"   // decoding the body
 	PhaseRedirect Phase = "redirect" // following a redirect
 	PhaseAuth     Phase = "auth"     // proving who sends the request
+	PhaseRetry    Phase = "retry"    // waiting for another try
 )
 
 // Error is what every failed call returns. Ask it with [errors.Is] for one of

@@ -96,7 +96,7 @@ type exchange struct {
 // demand, and returns the response with its body unread. See [Transport].
 //
 // A request is sent again, once, if its body can be and the connection had served
-// others: where that failed before the answer began and the method is idempotent or
+// others: where that failed before the answer began and the method is idempotent, or an Idempotency-Key is there, or
 // nothing was written, and after a 421, by which a server says that it has not acted on
 // what came to it this way (RFC 9110, section 15.5.20). By HTTP/2 it also is where the
 // server says that it has not acted on it; again and again, but not without end, where the
@@ -205,7 +205,7 @@ func (x *exchange) perform(key connKey, plan *plan) (*Response, error) {
 	want := connpool.Want{
 		Wait:    x.limit.Pool,
 		Connect: x.limit.Connect,
-		Strict:  !again || !idempotent(req.Method),
+		Strict:  !again || !req.repeatable(),
 		Now:     sock.Time(x.buf.now),
 	}
 	e, got, err := p.acquire(ctx, key, want)
@@ -272,7 +272,7 @@ func (x *exchange) safeToRepeat(f *failure, got connpool.Got, refusals int) bool
 	// likely closed by the peer for being idle.
 	stale := got.Reused && !x.began && f.broken
 	x.wrote = x.wrote || x.sentBy(f) != NotSent
-	return (stale || f.refusedAgain(refusals)) && (!x.wrote || idempotent(x.req.Method))
+	return (stale || f.refusedAgain(refusals)) && (!x.wrote || x.req.repeatable())
 }
 
 // misdirected reports whether an answer says that the server serves the request, but not

@@ -301,6 +301,9 @@ func (c *Client) explainConduct(req *Request) []Setting {
 	if how.pace.wanted() {
 		add("MinThroughput", how.pace.String(), false, func(p *clientConfig) bool { return p.conduct.pace == how.pace })
 	}
+	if p := how.retry; p != nil {
+		add("Retry", p.String(), false, func(c *clientConfig) bool { return c.conduct.retry == p })
+	}
 	req.explainDecoders(add)
 	body := "none"
 	if req.Body != nil {
@@ -476,6 +479,9 @@ func (c *Client) explainLayers(req *Request) []string {
 	out = append(out, "redirects")
 	if conduct := req.conduct; conduct != nil && conduct.hooks.ofHops() {
 		out = append(out, fmt.Sprintf("hooks of each hop: %d before, %d after", len(conduct.hooks.hopRequest), len(conduct.hooks.hopResponse)))
+	}
+	if p := req.retryPolicy(); p != nil && !p.idle() {
+		out = append(out, "retries")
 	}
 	out = append(out, "auth", "decoding")
 	if c.cfg.jar != nil {

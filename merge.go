@@ -53,7 +53,7 @@ func (c *Client) newCall(method, ref string, opts []RequestOption, private bool)
 	}
 	req.decode = p.decode
 	c.inherit(req)
-	if rc == nil && !private && c.shares && k.url.User == nil && (req.foreign || len(c.cfg.cookies) == 0) {
+	if rc == nil && !private && c.shares && k.url.User == nil && !req.wantsKey() && (req.foreign || len(c.cfg.cookies) == 0) {
 		req.Header, req.block = p.block.header, p.block
 		if !req.foreign {
 			req.Auth = c.auth
@@ -222,6 +222,7 @@ func (c *Client) merge(req *Request) (*Request, error) {
 			}
 		}
 	}
+	out.addKey()
 	if err := c.settleAuth(out, said, user); err != nil {
 		return nil, buildError(req.Method, out.URL, err)
 	}

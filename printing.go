@@ -6,6 +6,7 @@ import (
 	"io"
 	"log/slog"
 	"strconv"
+	"strings"
 
 	"github.com/seed-0474a412/parley/internal/urls"
 )
@@ -40,6 +41,41 @@ func (r Response) Format(s fmt.State, verb rune) { printSafe(s, verb, r.String()
 
 // LogValue logs String.
 func (r Response) LogValue() slog.Value { return slog.StringValue(r.String()) }
+
+// String tells in one line what was tried, what came of it and what follows, without
+// secrets.
+func (t Try) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "<Try %d", t.Number)
+	if t.Request != nil {
+		fmt.Fprintf(&b, " of %s %s", quoteBad(t.Request.Method, 32), urls.Redacted(t.Request.URL))
+	}
+	switch {
+	case t.Err != nil:
+		fmt.Fprintf(&b, ": %s", quoteBad(t.Err.Error(), maxErrorText))
+	case t.Response != nil:
+		fmt.Fprintf(&b, ": %s", quoteBad(t.Response.Status, 128))
+	}
+	if t.Again {
+		fmt.Fprintf(&b, "; another in %v", t.Wait)
+	}
+	if t.Reason != "" {
+		fmt.Fprintf(&b, " (%s)", t.Reason)
+	}
+	return b.String() + ">"
+}
+
+// Format prints String for all verbs.
+func (t Try) Format(s fmt.State, verb rune) { printSafe(s, verb, t.String()) }
+
+// MarshalJSON gives String, for the sake of what logs values as JSON.
+func (t Try) MarshalJSON() ([]byte, error) { return json.Marshal(t.String()) }
+
+// LogValue logs String.
+func (t Try) LogValue() slog.Value { return slog.StringValue(t.String()) }
+
+// Format prints Error for all verbs: what was tried is there to be read.
+func (e *RetryError) Format(s fmt.State, verb rune) { printSafe(s, verb, e.Error()) }
 
 // Format prints String for all verbs.
 func (c *Client) Format(s fmt.State, verb rune) { printSafe(s, verb, c.String()) }

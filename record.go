@@ -15,6 +15,7 @@ import (
 // requests of one call at once.
 type callRecord struct {
 	began    time.Duration // as package sock counts
+	due      time.Duration // when the call has to have its answer, by Timeouts.Total; 0: whenever
 	full     bool          // the body is read to its end inside the stack
 	direct   bool          // nothing of the user's lies before the transport, to take time
 	attempts atomic.Int32

@@ -213,6 +213,7 @@ func (r *Request) apply(rc *requestConfig, session *settings) error {
 	r.applyScalars(s)
 	r.attrs = joinAttributes(s.attrs, r.attrs)
 	r.askPlainParts()
+	r.addKey()
 	return r.applyOwn(rc)
 }
 

@@ -46,6 +46,9 @@ type Response struct {
 	History []*Response
 	// TLS is nil for a connection without it; read-only.
 	TLS *tls.ConnectionState
+	// Tries are those of the request that led to this answer, which is that of the last
+	// one; nil without a RetryPolicy. They are for reading only.
+	Tries []Try
 	// Uncompressed is set when a Content-Encoding has been decoded; its header and
 	// Content-Length are then gone from Header.
 	Uncompressed bool

@@ -18,8 +18,7 @@ import (
 //
 //	S012, S013 are in security_auth_test.go
 //	S015 not offered: no Referer is ever made; the test shows that none is
-//	S018 not offered (yet): downloads to a file; retries come with these. By HTTP/2 the
-//	     cases are run in security_matrix_test.go
+//	S018 by HTTP/2 is in security_matrix_test.go
 
 // unseen demands that nothing that looks like the secret has reached an origin, and
 // none of these headers.
@@ -417,6 +416,28 @@ func TestS018_EveryWayLeavesCredentialsBehind(t *testing.T) {
 				x.unseen(t, "http://b.test", credentialHeaders...)
 			}
 		})
+	}
+}
+
+func TestS018_TriesLeaveCredentialsBehind(t *testing.T) {
+	t.Parallel()
+	twice := parley.WithRetry(parley.RetryPolicy{Backoff: -1, Judge: func(_ context.Context, try *parley.Try) { try.Again = try.Number == 1 }})
+	for _, status := range redirectStatuses {
+		x := newCrossing(t, map[string]string{
+			"http://a.test/start": leads(status, "http://b.test/x"), "http://b.test/x": leads(status, "http://a.test/y"),
+		}, parley.WithBearerToken("SECRET"), parley.WithHeader("X-Key", "SECRET"), twice)
+		_, err := x.client.Get(t.Context(), "http://a.test/start", parley.WithCookie("c", "SECRET"))
+		require.NoError(t, err)
+		seen := x.seen()
+		require.Len(t, seen, 6)
+		for i, r := range seen {
+			if i < 2 {
+				require.Equal(t, 3, strings.Count(r.Head, "SECRET"))
+			} else {
+				requireHidden(t, r.Head)
+			}
+		}
+		x.unseen(t, "http://b.test", credentialHeaders...)
 	}
 }
 

@@ -165,6 +165,24 @@ func TestS164_NoCredentialsInErrors(t *testing.T) {
 			requireNoLeak(t, err)
 		})
 	}
+	t.Run("tries", func(t *testing.T) {
+		for _, path := range []string{"/cut", "/short", "/status"} {
+			told := 0
+			client := derive(t, client, parley.WithRetry(parley.RetryPolicy{Backoff: -1, OnTry: func(_ context.Context, try parley.Try) {
+				told++
+				requireNoLeak(t, try)
+				requireNoLeak(t, []parley.Try{try})
+			}}))
+			err := decoded(client.Get(t.Context(), withUser(plain.URL()+path), parley.WithHeader("X-Key", secret), parley.WithQuery("key", secret)))
+			require.Error(t, err)
+			requireNoLeak(t, err)
+			require.GreaterOrEqual(t, told, 3)
+			var failed *parley.RetryError
+			if errors.As(err, &failed) {
+				requireNoLeak(t, failed.Tries)
+			}
+		}
+	})
 	t.Run("malformed user information", func(t *testing.T) {
 		for _, raw := range []string{
 			"http://user:" + secret + "@a.test/", "http://user:SECRET@@a.test/", "http://user:SECRET%@a.test/",

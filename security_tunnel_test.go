@@ -201,6 +201,11 @@ func TestS121_NoHopPassesTheProxy(t *testing.T) {
 	require.Equal(t, "/there", textOf(t, client, "http://a.test/"))
 	require.Equal(t, []string{"GET http://a.test/", "GET http://b.test/there"}, p.Asked())
 	require.Equal(t, []string{p.Addr()}, names.Asked())
+	// Nor does another try.
+	d := serveInTurn(t, refusal(503), wiretest.OK("at last"))
+	p.Names.Lead("d.test:80", d.Addr())
+	require.Equal(t, "at last", textOf(t, client, "http://d.test/", promptly(parley.RetryPolicy{})))
+	require.Equal(t, []string{"GET http://d.test/", "GET http://d.test/"}, p.Asked()[2:])
 	// Nor does a round of authentication.
 	c := wiretest.Serve(t, wiretest.Answer(func(_ *wiretest.Conn, r *wiretest.Request) string {
 		if r.Header.Get("Authorization") == "" {
@@ -212,7 +217,7 @@ func TestS121_NoHopPassesTheProxy(t *testing.T) {
 	auth, err := parley.DigestAuth("user", "password")
 	require.NoError(t, err)
 	require.Equal(t, "in", textOf(t, client, "http://c.test/", parley.WithAuth(auth)))
-	require.Equal(t, []string{"GET http://c.test/", "GET http://c.test/"}, p.Asked()[2:])
+	require.Equal(t, []string{"GET http://c.test/", "GET http://c.test/"}, p.Asked()[4:])
 	require.Equal(t, []string{p.Addr()}, names.Asked())
 }
 
