@@ -137,7 +137,8 @@
 //
 // Everything has a bound by default: see [Timeouts] for time, [PoolLimits] for
 // connections, and [WithMaxBodyBytes] for memory, which has none unless it is set.
-// [Client.Stats] shows what the pool is doing.
+// [Client.Stats] shows what the pool is doing, [Client.Doctor] says in sentences what its
+// figures point to, and [PoolHandler] is a page of both for a browser.
 //
 // # What happened
 //

@@ -529,6 +529,7 @@ func (x *exchange) respond() {
 	r.Header, r.ContentLength = h.Header, h.ContentLength
 	r.Request, r.rec = x.req, &x.rec
 	r.TLS = x.conn().state
+	x.pool.measure(&x.rec, x.entry)
 	if x.up != nil {
 		if ended := x.up.answered(h.StatusCode); ended != 0 {
 			x.rec.written = ended

@@ -16,3 +16,6 @@ func NewClientNonce(random io.Reader) (string, error) {
 	}
 	return newClientNonce(random)
 }
+
+// Diagnose is what Doctor says of figures.
+var Diagnose = diagnose

@@ -114,6 +114,7 @@ type Pool struct {
 	replays atomic.Int64
 	ended   [phaseCount]atomic.Int64 // exchanges ended by the timeout of a phase
 	leaks   leakLog
+	meter   atomic.Pointer[latencyMeter] // nil: nobody wants to know
 }
 
 // NewPool makes a pool. It fails for limits that contradict each other, and for settings
@@ -169,6 +170,15 @@ func (p *Pool) SetLimits(l PoolLimits) error {
 	}
 	p.conns.SetLimits(limits)
 	return nil
+}
+
+// Limits gives the limits that are in force, with the defaults filled in.
+func (p *Pool) Limits() PoolLimits {
+	l := p.conns.Limits()
+	return PoolLimits{
+		Soft: l.Soft, Hard: l.Hard, Total: l.Total, IdleTimeout: l.IdleTimeout,
+		SurplusIdle: l.SurplusIdle, MaxAge: l.MaxAge, MaxRequests: l.MaxRequests,
+	}
 }
 
 // CloseIdle closes all connections that are idle now.
@@ -264,6 +274,8 @@ type PoolCounts struct {
 	Waits        int64         // requests that had to wait for one in use
 	WaitTime     time.Duration // of these, together
 	PoolTimeouts int64         // of these, given up after Timeouts.Pool
+	// Single counts the closed connections that had served one request at most.
+	Single int64
 	// Closed counts closed connections by cause, such as "idle timeout", "surplus
 	// idle", "max age", "peer closed while idle", "not reusable", "error".
 	Closed map[string]int64
@@ -288,6 +300,11 @@ type OriginStats struct {
 	PoolCounts
 	// Oldest is since when the longest-used connection has been in use; zero if none is.
 	Oldest time.Time
+	// Peak is how many connections were in use at once, at most.
+	Peak int
+	// Latency is how long answers took; zero unless [PoolHandler] or
+	// [Pool.MeasureLatency] asked for it.
+	Latency Latency
 }
 
 // Stats takes a snapshot. It takes time in proportion to the number of origins.
@@ -311,6 +328,8 @@ func (p *Pool) Stats() PoolStats {
 			Origin:     o.Key.origin(),
 			PoolCounts: countsOf(&o.Gauges, &o.Counters),
 			Oldest:     o.Oldest,
+			Peak:       o.Peak,
+			Latency:    p.meter.Load().read(o.Key),
 		})
 	}
 	slices.SortStableFunc(out.Origins, func(a, b OriginStats) int { return cmp.Compare(a.Origin, b.Origin) })
@@ -328,7 +347,7 @@ func countsOf(g *connpool.Gauges, c *connpool.Counters) PoolCounts {
 		Active: g.Active, Idle: g.Idle, Dialing: g.Dialing, Waiting: g.Waiting,
 		Dials: c.Dials, DialErrors: c.DialErrors, Reuses: c.Reuses,
 		Waits: c.Waits, WaitTime: c.WaitTime, PoolTimeouts: c.WaitTimeouts,
-		Closed: closed,
+		Single: c.Single, Closed: closed,
 	}
 }
 

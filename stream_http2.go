@@ -203,6 +203,7 @@ func (s *stream) respond() {
 	r.StatusCode, r.Status, r.Proto = in.StatusCode, in.Status, "HTTP/2.0"
 	r.Header, r.ContentLength = in.Header, in.ContentLength
 	r.Request, r.rec, r.TLS = x.req, &x.rec, x.conn().state
+	x.pool.measure(&x.rec, s.entry)
 	if s.gate != nil {
 		s.gate.answered(in.StatusCode)
 	}

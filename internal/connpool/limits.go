@@ -1,5 +1,8 @@
 package connpool
 
+// Limits gives the limits of this moment.
+func (p *Pool[K, C]) Limits() Limits { return *p.limits.Load() }
+
 // SetLimits changes the limits at once. Waiting requests get what higher limits allow. Lower ones close idle
 // connections in excess of them, and others as they become free; none is closed while lent. It takes time in
 // proportion to the number of origins and connections.

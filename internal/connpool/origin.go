@@ -24,6 +24,7 @@ type origin[K comparable, C Conn] struct {
 	replacers list[waiter[K, C]] // those of Replace, each bound to a dial whose connection nobody else can take
 	orphans   list[dial[K, C]]   // dials in flight that are bound to no waiter
 	counters  Counters
+	peak      int // connections lent at once, at most
 
 	sharing  Sharing
 	patience instant     // until when requests wait for a dial under ShareMaybe; 0: none has begun
@@ -76,6 +77,7 @@ func (o *origin[K, C]) lendLocked(e *Entry[K, C], now instant, reused bool) {
 		e.state = stateLent
 		e.lentAt = now
 		o.lent.pushBack(&e.pos)
+		o.peak = max(o.peak, o.lent.n)
 	}
 	e.borrowers++
 	o.borrowers++
@@ -194,6 +196,9 @@ func (o *origin[K, C]) goneLocked(e *Entry[K, C]) {
 	e.state = stateGone
 	o.closing--
 	o.counters.closed(e.why)
+	if e.requests.Load() <= 1 {
+		o.counters.Single++
+	}
 }
 
 // freeLocked decides what becomes of a connection whose last loan has ended and which is in no list.

@@ -20,6 +20,8 @@ type Counters struct {
 	Waits        int64         // requests that had to wait with no dial under way
 	WaitTime     time.Duration // of these, together
 	WaitTimeouts int64         // of these, those that ended in a *WaitError
+	// Single counts those of Closed that were lent once at most, without those of ReasonHijacked.
+	Single int64
 	// Closed counts the connections that left the pool, by Reason.
 	Closed [reasonCount]int64
 }
@@ -38,6 +40,8 @@ type OriginStats[K comparable] struct {
 	Counters
 	// Oldest is when the longest-lent connection was lent; the zero Time if none is.
 	Oldest time.Time
+	// Peak is how many connections were lent at once, at most.
+	Peak int
 }
 
 // Stats takes time in proportion to the number of origins. Each row is of one moment, the whole is not.
@@ -62,7 +66,7 @@ func (o *origin[K, C]) statsLocked() OriginStats[K] {
 	row := OriginStats[K]{Key: o.key, Counters: o.counters, Gauges: Gauges{
 		Active: o.lent.n, Idle: o.idle.n, Dialing: o.dialing, Closing: o.closing,
 		Waiting: o.unbound, Borrowers: o.borrowers,
-	}}
+	}, Peak: o.peak}
 	if e := o.lent.front(); e != nil {
 		row.Oldest = o.pool.epoch.Add(time.Duration(e.lentAt))
 	}
@@ -85,6 +89,7 @@ func (c *Counters) add(other *Counters) {
 	c.Waits += other.Waits
 	c.WaitTime += other.WaitTime
 	c.WaitTimeouts += other.WaitTimeouts
+	c.Single += other.Single
 	for i, n := range other.Closed {
 		c.Closed[i] += n
 	}
