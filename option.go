@@ -92,6 +92,21 @@ func failed(format string, args ...any) error {
 // WithOptions makes one option of several, applied in their order.
 func WithOptions(opts ...Option) Option { return several(opts) }
 
+// WithClientOptions makes one option of several for a session, applied in their order.
+func WithClientOptions(opts ...ClientOption) ClientOption {
+	return clientOption(func(c *clientConfig) error {
+		for _, o := range opts {
+			if o == nil {
+				return errNilOption
+			}
+			if err := o.applyClient(c); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
 type several []Option
 
 func (s several) applyClient(c *clientConfig) error {
