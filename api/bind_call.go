@@ -27,7 +27,8 @@ type bindCall struct {
 	isParts bool
 	fields  map[string]any // nil: none
 
-	room [4]string // for texts that are not kept
+	room [4]string    // for texts that are not kept
+	few  [2]bindValue // for vars
 }
 
 func (c *bindCall) add(o parley.RequestOption) { c.opts = append(c.opts, o) }
@@ -78,8 +79,10 @@ func (c *bindCall) setField(path []string, value any) error {
 func (f *bindFunc) prepare(args []reflect.Value) (ref string, opts []parley.RequestOption, err error) {
 	c := bindCall{opts: make([]parley.RequestOption, len(f.opts), len(f.opts)+len(args)+1)}
 	copy(c.opts, f.opts)
-	if len(f.template.vars) > 0 {
-		c.vars = make([]bindValue, len(f.template.vars))
+	if n := len(f.template.vars); n <= len(c.few) {
+		c.vars = c.few[:n]
+	} else {
+		c.vars = make([]bindValue, n)
 	}
 	for _, a := range f.args { // all of them, so that a body is known however it ends
 		if failed := a.put(&c, args[a.index]); err == nil {

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"strings"
@@ -337,7 +338,14 @@ func (t *bindTemplate) route() string {
 // it brings no separator of its own, an empty segment by {/x}, and a segment "." or "..":
 // all of them would make another path than the template shows.
 func (t *bindTemplate) expand(values []bindValue) (string, error) {
-	out := make([]byte, 0, len(t.raw)+32)
+	var room [128]byte
+	out := room[:0]
+	start := t.path
+	if !t.absolute { // dropped again where another begins it
+		out = append(out, '/')
+		start = 1
+	}
+	begin := len(out)
 	query := false
 	for _, piece := range t.pieces {
 		before := len(out)
@@ -357,31 +365,37 @@ func (t *bindTemplate) expand(values []bindValue) (string, error) {
 		}
 		query = query || piece.where == bindInQuery || piece.vars == nil && strings.IndexByte(piece.literal, '?') >= 0
 	}
-	ref := string(out)
-	path := ref[t.path:]
-	if i := strings.IndexAny(path, "?#"); i >= 0 {
+	path := out[start:]
+	if i := bytes.IndexAny(path, "?#"); i >= 0 {
 		path = path[:i]
 	}
-	for segment := range strings.SplitSeq(path, "/") {
+	for segment := range bytes.SplitSeq(path, []byte("/")) {
 		if bindDots(segment) {
 			return "", fmt.Errorf("%w: the template %q gets a segment %q, which would change the path", parley.ErrInvalidURL, t.raw, segment)
 		}
 	}
-	if !t.absolute && ref != "" && strings.IndexByte("/?#", ref[0]) < 0 {
-		ref = "/" + ref
+	if !t.absolute && (len(out) == begin || strings.IndexByte("/?#", out[begin]) >= 0) {
+		out = out[begin:]
 	}
-	return ref, nil
+	return string(out), nil
 }
 
 // bindDots reports whether a segment is "." or "..", perhaps escaped, or would be one
 // without its parameters, which some servers cut off.
-func bindDots(segment string) bool {
-	segment, _, _ = strings.Cut(segment, ";")
-	if len(segment) > len("%2e%2e") || segment == "" {
-		return false
+func bindDots(segment []byte) bool {
+	dots := 0
+	for len(segment) > 0 && segment[0] != ';' {
+		switch {
+		case segment[0] == '.':
+			segment = segment[1:]
+		case len(segment) >= 3 && segment[0] == '%' && segment[1] == '2' && segment[2]|0x20 == 'e':
+			segment = segment[3:]
+		default:
+			return false
+		}
+		dots++
 	}
-	plain := strings.ReplaceAll(strings.ReplaceAll(segment, "%2e", "."), "%2E", ".")
-	return plain == "." || plain == ".."
+	return dots == 1 || dots == 2
 }
 
 // check refuses what leaves a hole in the path.
