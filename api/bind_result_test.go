@@ -18,15 +18,15 @@ import (
 	"github.com/seed-0474a412/parley/parleytest"
 )
 
-// apiError is what the API of the tests says of an error.
-type apiError struct {
+// bindAPIError is what the API of the tests says of an error.
+type bindAPIError struct {
 	Code string `json:"code"`
 }
 
-func (e *apiError) Error() string { return e.Code }
+func (e *bindAPIError) Error() string { return e.Code }
 
-// answers serves a canned answer for each path.
-func answers(t testing.TB, opts ...parley.ClientOption) *parley.Client {
+// bindAnswers serves a canned answer for each path.
+func bindAnswers(t testing.TB, opts ...parley.ClientOption) *parley.Client {
 	answer := func(status int, contentType, body string) http.HandlerFunc {
 		return func(w http.ResponseWriter, _ *http.Request) {
 			if contentType != "" {
@@ -66,7 +66,7 @@ func answers(t testing.TB, opts ...parley.ClientOption) *parley.Client {
 	return bindSession(t, "http://api.test", append(opts, parley.WithHandler(mux))...)
 }
 
-func collect[T any](t testing.TB, seq iter.Seq2[T, error]) []T {
+func bindCollect[T any](t testing.TB, seq iter.Seq2[T, error]) []T {
 	t.Helper()
 	var all []T
 	for v, err := range seq {
@@ -78,21 +78,21 @@ func collect[T any](t testing.TB, seq iter.Seq2[T, error]) []T {
 
 func TestBind_givesWhatTheResultIs(t *testing.T) {
 	type declaration struct {
-		Note    func(context.Context) (note, error)                    `http:"GET note"`
-		Pointer func(context.Context) (*note, error)                   `http:"GET note"`
-		XML     func(context.Context) (*note, error)                   `http:"GET xml"`
+		Note    func(context.Context) (bindNote, error)                `http:"GET note"`
+		Pointer func(context.Context) (*bindNote, error)               `http:"GET note"`
+		XML     func(context.Context) (*bindNote, error)               `http:"GET xml"`
 		Any     func(context.Context) (any, error)                     `http:"GET note"`
 		Map     func(context.Context) (map[string]any, error)          `http:"GET note"`
-		Forced  func(context.Context) (note, error)                    `http:"GET octets" result:"json"`
-		Within  func(context.Context) (note, error)                    `http:"GET note" result:"json data.user"`
-		Lost    func(context.Context) (note, error)                    `http:"GET note" result:"json data.owner.x"`
-		Octets  func(context.Context) (note, error)                    `http:"GET octets"`
+		Forced  func(context.Context) (bindNote, error)                `http:"GET octets" result:"json"`
+		Within  func(context.Context) (bindNote, error)                `http:"GET note" result:"json data.user"`
+		Lost    func(context.Context) (bindNote, error)                `http:"GET note" result:"json data.owner.x"`
+		Octets  func(context.Context) (bindNote, error)                `http:"GET octets"`
 		Text    func(context.Context) (string, error)                  `http:"GET text"`
 		Bytes   func(context.Context) ([]byte, error)                  `http:"GET text"`
-		Empty   func(context.Context) (*note, error)                   `http:"GET empty"`
+		Empty   func(context.Context) (*bindNote, error)               `http:"GET empty"`
 		Head    func(context.Context) (api.Meta, error)                `http:"HEAD note"`
-		Meta    func(context.Context) (note, api.Meta, error)          `http:"GET note"`
-		Missing func(context.Context) (*note, api.Meta, error)         `http:"GET missing"`
+		Meta    func(context.Context) (bindNote, api.Meta, error)      `http:"GET note"`
+		Missing func(context.Context) (*bindNote, api.Meta, error)     `http:"GET missing"`
 		Whole   func(context.Context) (*parley.Response, error)        `http:"GET missing"`
 		Stream  func(context.Context) (*parley.Response, error)        `http:"GET text" result:"stream"`
 		Gone    func(context.Context) (*parley.Response, error)        `http:"GET missing" result:"stream"`
@@ -101,18 +101,18 @@ func TestBind_givesWhatTheResultIs(t *testing.T) {
 		Nothing func(context.Context) error                            `http:"GET missing"`
 		Done    func(context.Context) error                            `http:"GET text"`
 	}
-	v := bound[declaration](t, answers(t), api.BindOptions(parley.WithErrorType[*apiError]()))
+	v := bound[declaration](t, bindAnswers(t), api.BindOptions(parley.WithErrorType[*bindAPIError]()))
 	ctx := t.Context()
 
 	n, err := v.Note(ctx)
 	require.NoError(t, err)
-	require.Equal(t, note{Title: "a"}, n)
+	require.Equal(t, bindNote{Title: "a"}, n)
 	p, err := v.Pointer(ctx)
 	require.NoError(t, err)
-	require.Equal(t, &note{Title: "a"}, p)
+	require.Equal(t, &bindNote{Title: "a"}, p)
 	p, err = v.XML(ctx)
 	require.NoError(t, err)
-	require.Equal(t, &note{Title: "x"}, p)
+	require.Equal(t, &bindNote{Title: "x"}, p)
 	anything, err := v.Any(ctx)
 	require.NoError(t, err)
 	require.Equal(t, "a", anything.(map[string]any)["title"])
@@ -121,10 +121,10 @@ func TestBind_givesWhatTheResultIs(t *testing.T) {
 	require.Equal(t, "a", m["title"])
 	n, err = v.Forced(ctx)
 	require.NoError(t, err)
-	require.Equal(t, note{Title: "o"}, n)
+	require.Equal(t, bindNote{Title: "o"}, n)
 	n, err = v.Within(ctx)
 	require.NoError(t, err)
-	require.Equal(t, note{Title: "in"}, n)
+	require.Equal(t, bindNote{Title: "in"}, n)
 	_, err = v.Lost(ctx)
 	require.ErrorIs(t, err, parley.ErrDecoding)
 	require.ErrorContains(t, err, `no member "data.owner"`)
@@ -146,7 +146,7 @@ func TestBind_givesWhatTheResultIs(t *testing.T) {
 	require.Equal(t, "9", meta.Header.Get("X-Rate"))
 	n, meta, err = v.Meta(ctx)
 	require.NoError(t, err)
-	require.Equal(t, note{Title: "a"}, n)
+	require.Equal(t, bindNote{Title: "a"}, n)
 	require.Equal(t, 200, meta.StatusCode)
 	require.Equal(t, "/note", meta.Response.Request.URL.Path)
 	p, meta, err = v.Missing(ctx)
@@ -154,7 +154,7 @@ func TestBind_givesWhatTheResultIs(t *testing.T) {
 	require.Equal(t, 404, meta.StatusCode)
 	var status *parley.StatusError
 	require.ErrorAs(t, err, &status)
-	var own *apiError
+	var own *bindAPIError
 	require.ErrorAs(t, err, &own)
 	require.Equal(t, "gone", own.Code)
 
@@ -191,28 +191,28 @@ func TestBind_givesWhatTheResultIs(t *testing.T) {
 
 func TestBind_iteratesOverWhatComes(t *testing.T) {
 	type declaration struct {
-		Array   func(context.Context) iter.Seq2[note, error]                 `http:"GET array"`
-		Within  func(context.Context) iter.Seq2[*note, error]                `http:"GET within" result:"array data.items"`
-		Lines   func(context.Context) iter.Seq2[note, error]                 `http:"GET ndjson"`
-		Forced  func(context.Context) iter.Seq2[map[string]string, error]    `http:"GET ndjson" result:"jsonlines"`
-		Text    func(context.Context) iter.Seq2[string, error]               `http:"GET text"`
-		Tagged  func(context.Context) iter.Seq2[string, error]               `http:"GET ndjson" result:"lines"`
-		Chunks  func(context.Context) iter.Seq2[[]byte, error]               `http:"GET text"`
-		Events  func(context.Context) iter.Seq2[parley.Event, error]         `http:"GET events"`
-		Data    func(context.Context) iter.Seq2[note, error]                 `http:"POST events" result:"events"`
-		Raw     func(context.Context) iter.Seq2[string, error]               `http:"GET events" result:"events"`
-		Follow  func(context.Context) iter.Seq2[parley.Event, error]         `http:"GET events" result:"follow"`
-		Parts   func(context.Context) iter.Seq2[*parley.ResponsePart, error] `http:"GET parts"`
-		Pages   func(context.Context) iter.Seq2[map[string][]note, error]    `http:"GET pages" result:"pages"`
-		Items   func(context.Context) iter.Seq2[[]note, error]               `http:"GET pages" result:"pages items"`
-		Empty   func(context.Context) iter.Seq2[note, error]                 `http:"GET empty"`
-		Missing func(context.Context) iter.Seq2[note, error]                 `http:"GET missing"`
-		Unknown func(context.Context) iter.Seq2[note, error]                 `http:"GET octets"`
-		Lost    func(context.Context, string) iter.Seq2[[]note, error]       `http:"GET {path}" result:"pages"`
+		Array   func(context.Context) iter.Seq2[bindNote, error]              `http:"GET array"`
+		Within  func(context.Context) iter.Seq2[*bindNote, error]             `http:"GET within" result:"array data.items"`
+		Lines   func(context.Context) iter.Seq2[bindNote, error]              `http:"GET ndjson"`
+		Forced  func(context.Context) iter.Seq2[map[string]string, error]     `http:"GET ndjson" result:"jsonlines"`
+		Text    func(context.Context) iter.Seq2[string, error]                `http:"GET text"`
+		Tagged  func(context.Context) iter.Seq2[string, error]                `http:"GET ndjson" result:"lines"`
+		Chunks  func(context.Context) iter.Seq2[[]byte, error]                `http:"GET text"`
+		Events  func(context.Context) iter.Seq2[parley.Event, error]          `http:"GET events"`
+		Data    func(context.Context) iter.Seq2[bindNote, error]              `http:"POST events" result:"events"`
+		Raw     func(context.Context) iter.Seq2[string, error]                `http:"GET events" result:"events"`
+		Follow  func(context.Context) iter.Seq2[parley.Event, error]          `http:"GET events" result:"follow"`
+		Parts   func(context.Context) iter.Seq2[*parley.ResponsePart, error]  `http:"GET parts"`
+		Pages   func(context.Context) iter.Seq2[map[string][]bindNote, error] `http:"GET pages" result:"pages"`
+		Items   func(context.Context) iter.Seq2[[]bindNote, error]            `http:"GET pages" result:"pages items"`
+		Empty   func(context.Context) iter.Seq2[bindNote, error]              `http:"GET empty"`
+		Missing func(context.Context) iter.Seq2[bindNote, error]              `http:"GET missing"`
+		Unknown func(context.Context) iter.Seq2[bindNote, error]              `http:"GET octets"`
+		Lost    func(context.Context, string) iter.Seq2[[]bindNote, error]    `http:"GET {path}" result:"pages"`
 	}
-	v := bound[declaration](t, answers(t))
+	v := bound[declaration](t, bindAnswers(t))
 	ctx := t.Context()
-	a, b := note{Title: "a"}, note{Title: "b"}
+	a, b := bindNote{Title: "a"}, bindNote{Title: "b"}
 
 	var titles []string
 	for n, err := range v.Array(ctx) {
@@ -223,21 +223,21 @@ func TestBind_iteratesOverWhatComes(t *testing.T) {
 		titles = append(titles, n.Title)
 	}
 	require.Equal(t, []string{"a", "bad", "c"}, titles, "an element that does not fit does not end the loop")
-	require.Equal(t, []*note{&a, &b}, collect(t, v.Within(ctx)))
-	require.Equal(t, []note{a, b}, collect(t, v.Lines(ctx)))
-	require.Equal(t, []map[string]string{{"title": "a"}, {"title": "b"}}, collect(t, v.Forced(ctx)))
-	require.Equal(t, []string{"one", "two"}, collect(t, v.Text(ctx)))
-	require.Equal(t, []string{`{"title":"a"}`, `{"title":"b"}`}, collect(t, v.Tagged(ctx)))
-	require.Equal(t, [][]byte{[]byte("one\ntwo\n")}, collect(t, v.Chunks(ctx)))
-	require.Equal(t, []parley.Event{{Type: "note", Data: `{"title":"a"}`}, {Type: "message", Data: `{"title":"b"}`}}, collect(t, v.Events(ctx)))
-	require.Equal(t, []note{a, b}, collect(t, v.Data(ctx)))
-	require.Equal(t, []string{`{"title":"a"}`, `{"title":"b"}`}, collect(t, v.Raw(ctx)))
+	require.Equal(t, []*bindNote{&a, &b}, bindCollect(t, v.Within(ctx)))
+	require.Equal(t, []bindNote{a, b}, bindCollect(t, v.Lines(ctx)))
+	require.Equal(t, []map[string]string{{"title": "a"}, {"title": "b"}}, bindCollect(t, v.Forced(ctx)))
+	require.Equal(t, []string{"one", "two"}, bindCollect(t, v.Text(ctx)))
+	require.Equal(t, []string{`{"title":"a"}`, `{"title":"b"}`}, bindCollect(t, v.Tagged(ctx)))
+	require.Equal(t, [][]byte{[]byte("one\ntwo\n")}, bindCollect(t, v.Chunks(ctx)))
+	require.Equal(t, []parley.Event{{Type: "note", Data: `{"title":"a"}`}, {Type: "message", Data: `{"title":"b"}`}}, bindCollect(t, v.Events(ctx)))
+	require.Equal(t, []bindNote{a, b}, bindCollect(t, v.Data(ctx)))
+	require.Equal(t, []string{`{"title":"a"}`, `{"title":"b"}`}, bindCollect(t, v.Raw(ctx)))
 	seq := v.Pages(ctx)
 	for range 2 { // it begins anew
-		require.Equal(t, []map[string][]note{{"items": {a}}, {"items": {{Title: "a2"}}}}, collect(t, seq))
+		require.Equal(t, []map[string][]bindNote{{"items": {a}}, {"items": {{Title: "a2"}}}}, bindCollect(t, seq))
 	}
-	require.Equal(t, [][]note{{a}, {{Title: "a2"}}}, collect(t, v.Items(ctx)))
-	require.Empty(t, collect(t, v.Empty(ctx)))
+	require.Equal(t, [][]bindNote{{a}, {{Title: "a2"}}}, bindCollect(t, v.Items(ctx)))
+	require.Empty(t, bindCollect(t, v.Empty(ctx)))
 
 	for event, err := range v.Follow(ctx) {
 		require.NoError(t, err)
@@ -254,7 +254,7 @@ func TestBind_iteratesOverWhatComes(t *testing.T) {
 	require.Equal(t, []string{"one", "two"}, parts)
 
 	for name, test := range map[string]struct {
-		seq  iter.Seq2[note, error]
+		seq  iter.Seq2[bindNote, error]
 		want func(err error) bool
 	}{
 		"an error by the status":  {v.Missing(ctx), func(err error) bool { var s *parley.StatusError; return errors.As(err, &s) }},
@@ -278,7 +278,7 @@ func TestBind_iteratesOverWhatComes(t *testing.T) {
 
 func TestBind_standsOnAnyTransport(t *testing.T) {
 	type declaration struct {
-		Get func(ctx context.Context, id int) (note, error) `http:"GET notes/{id}"`
+		Get func(ctx context.Context, id int) (bindNote, error) `http:"GET notes/{id}"`
 	}
 	content := func(path string) string { return fmt.Sprintf(`{"title":%q}`, path) }
 	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -303,15 +303,15 @@ func TestBind_standsOnAnyTransport(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got, err := bound[declaration](t, bindSession(t, base, o)).Get(t.Context(), 7)
 			require.NoError(t, err)
-			require.Equal(t, note{Title: "/v1/notes/7"}, got)
+			require.Equal(t, bindNote{Title: "/v1/notes/7"}, got)
 		})
 	}
 }
 
 func TestBind_isSafeForManyGoroutines(t *testing.T) {
 	type declaration struct {
-		Echo func(ctx context.Context, id int, q []string, n note) (note, api.Meta, error) `http:"POST echo/{id}" args:"id, query:q, body"`
-		All  func(ctx context.Context, id int) iter.Seq2[note, error]                      `http:"GET {id}"`
+		Echo func(ctx context.Context, id int, q []string, n bindNote) (bindNote, api.Meta, error) `http:"POST echo/{id}" args:"id, query:q, body"`
+		All  func(ctx context.Context, id int) iter.Seq2[bindNote, error]                          `http:"GET {id}"`
 	}
 	c := bindSession(t, "http://api.test", parley.WithHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
@@ -328,7 +328,7 @@ func TestBind_isSafeForManyGoroutines(t *testing.T) {
 		all.Go(func() {
 			for i := range 20 {
 				id := g*100 + i
-				want := note{Title: fmt.Sprint(id)}
+				want := bindNote{Title: fmt.Sprint(id)}
 				got, meta, err := v.Echo(t.Context(), id, []string{want.Title, "x"}, want)
 				if err != nil || got != want || meta.Header.Get("X-Query") != "q="+want.Title+"&q=x" {
 					t.Errorf("%d: %v, %q, %v", id, got, meta.Header.Get("X-Query"), err)

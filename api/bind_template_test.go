@@ -10,25 +10,25 @@ import (
 	"github.com/seed-0474a412/parley"
 )
 
-// rfc6570 are the variables of the examples in RFC 6570, section 3.2.
-var rfc6570 = map[string]bindValue{
-	"count": list("one", "two", "three"), "dom": list("example", "com"), "dub": text("me/too"), "hello": text("Hello World!"),
-	"half": text("50%"), "var": text("value"), "who": text("fred"), "base": text("http://example.com/home/"), "path": text("/foo/bar"),
-	"list": list("red", "green", "blue"), "keys": {kind: bindPairs, list: []string{"semi", ";", "dot", ".", "comma", ","}},
-	"v": text("6"), "x": text("1024"), "y": text("768"), "empty": text(""), "odd": text("é\x00\xff"), "pre": text("a%2Fb%zz"),
+// bindVars are the variables of the examples in RFC 6570, section 3.2.
+var bindVars = map[string]bindValue{
+	"count": bindListOf("one", "two", "three"), "dom": bindListOf("example", "com"), "dub": bindTextOf("me/too"), "hello": bindTextOf("Hello World!"),
+	"half": bindTextOf("50%"), "var": bindTextOf("value"), "who": bindTextOf("fred"), "base": bindTextOf("http://example.com/home/"), "path": bindTextOf("/foo/bar"),
+	"list": bindListOf("red", "green", "blue"), "keys": {kind: bindPairs, list: []string{"semi", ";", "dot", ".", "comma", ","}},
+	"v": bindTextOf("6"), "x": bindTextOf("1024"), "y": bindTextOf("768"), "empty": bindTextOf(""), "odd": bindTextOf("é\x00\xff"), "pre": bindTextOf("a%2Fb%zz"),
 }
 
-func text(s string) bindValue    { return bindValue{kind: bindText, text: s} }
-func list(s ...string) bindValue { return bindValue{kind: bindList, list: s} }
+func bindTextOf(s string) bindValue    { return bindValue{kind: bindText, text: s} }
+func bindListOf(s ...string) bindValue { return bindValue{kind: bindList, list: s} }
 
-func expanded(template string) (string, error) {
+func bindExpanded(template string) (string, error) {
 	t, err := newBindTemplate(template)
 	if err != nil {
 		return "", err
 	}
 	values := make([]bindValue, len(t.vars))
 	for i, name := range t.vars {
-		values[i] = rfc6570[name]
+		values[i] = bindVars[name]
 	}
 	return t.expand(values)
 }
@@ -82,7 +82,7 @@ func TestBindTemplate_expandsAsTheRFCDoes(t *testing.T) {
 		"a{?undef}&b={x}{&y}": "a?b=1024&y=768",
 		"":                    "", "users": "users", "https://h.test{/undef}{?x}": "https://h.test?x=1024", "https://h.test/{x}": "https://h.test/1024",
 	} {
-		got, err := expanded(template)
+		got, err := bindExpanded(template)
 		if want == "" && template != "" {
 			require.ErrorIs(t, err, parley.ErrInvalidURL, template)
 			continue
@@ -100,24 +100,24 @@ func TestBindTemplate_refusesWhatWouldChangeThePath(t *testing.T) {
 		template string
 		value    bindValue
 	}{
-		{"users/{x}", text("")},
+		{"users/{x}", bindTextOf("")},
 		{"users/{x}", bindValue{}},
-		{"users/{x}/repos", text("..")},
-		{"users/{x}", text(".")},
-		{"users/.{x}", text(".")},
-		{"users/{x}{x}", text(".")},
-		{"users/%2e{x}", text(".")},
-		{"users/{x};v=1", text("..")},
-		{"users/{+x}", text("a/../../b")},
-		{"users/{+x}", text("%2e%2E/b")},
-		{"users/{+x}", text("..;/b")},
-		{"users{/x}", text("")},
-		{"users{/x*}", list("a", "", "b")},
-		{"users{/x*}", list("a", "..", "b")},
-		{"users/{.x}", text(".")},
-		{"users/{.x}", text("")},
-		{"users/{+x}", text("")},
-		{"users/{x}/", list("")},
+		{"users/{x}/repos", bindTextOf("..")},
+		{"users/{x}", bindTextOf(".")},
+		{"users/.{x}", bindTextOf(".")},
+		{"users/{x}{x}", bindTextOf(".")},
+		{"users/%2e{x}", bindTextOf(".")},
+		{"users/{x};v=1", bindTextOf("..")},
+		{"users/{+x}", bindTextOf("a/../../b")},
+		{"users/{+x}", bindTextOf("%2e%2E/b")},
+		{"users/{+x}", bindTextOf("..;/b")},
+		{"users{/x}", bindTextOf("")},
+		{"users{/x*}", bindListOf("a", "", "b")},
+		{"users{/x*}", bindListOf("a", "..", "b")},
+		{"users/{.x}", bindTextOf(".")},
+		{"users/{.x}", bindTextOf("")},
+		{"users/{+x}", bindTextOf("")},
+		{"users/{x}/", bindListOf("")},
 	} {
 		tmpl, err := newBindTemplate(test.template)
 		require.NoError(t, err)
@@ -197,7 +197,7 @@ func FuzzBindTemplate(f *testing.F) {
 		if err != nil {
 			return
 		}
-		given := []bindValue{text(x), text(y), list(x, y), {kind: bindPairs, list: []string{x, y}}, {}}
+		given := []bindValue{bindTextOf(x), bindTextOf(y), bindListOf(x, y), {kind: bindPairs, list: []string{x, y}}, {}}
 		values := make([]bindValue, len(tmpl.vars))
 		for shift := range given {
 			for i := range values {
@@ -215,7 +215,7 @@ func FuzzBindTemplate(f *testing.F) {
 				want, err := url.Parse(tmpl.raw[:tmpl.path])
 				if err == nil && want.User == nil {
 					require.Equal(t, strings.ToLower(want.Scheme), req.URL.Scheme)
-					require.Equal(t, hostOf(t, client, tmpl.raw[:tmpl.path]), req.URL.Host)
+					require.Equal(t, bindHostOf(t, client, tmpl.raw[:tmpl.path]), req.URL.Host)
 				}
 				continue
 			}
@@ -226,8 +226,8 @@ func FuzzBindTemplate(f *testing.F) {
 	})
 }
 
-// hostOf gives the host that an origin has without values behind it.
-func hostOf(t *testing.T, c *parley.Client, origin string) string {
+// bindHostOf gives the host that an origin has without values behind it.
+func bindHostOf(t *testing.T, c *parley.Client, origin string) string {
 	req, err := c.NewRequest("GET", origin)
 	require.NoError(t, err)
 	return req.URL.Host

@@ -46,50 +46,50 @@ func bound[T any](t testing.TB, c *parley.Client, opts ...api.BindOption) *T {
 	return v
 }
 
-type level int
+type bindLevel int
 
-func (l level) String() string { return [...]string{"low", "high"}[l] }
+func (l bindLevel) String() string { return [...]string{"low", "high"}[l] }
 
-type point struct{ X, Y int }
+type bindPoint struct{ X, Y int }
 
-func (p *point) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%d,%d", p.X, p.Y), nil }
+func (p *bindPoint) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%d,%d", p.X, p.Y), nil }
 
-type paging struct {
+type bindPaging struct {
 	Page int      `url:"page,omitempty"`
 	Sort []string `url:"sort,omitempty"`
 }
 
-type note struct {
+type bindNote struct {
 	Title string `json:"title" xml:"title" url:"title"`
 	Text  string `json:"text,omitempty" xml:"text,omitempty" url:"text,omitempty"`
 }
 
-func ref[T any](v T) *T { return &v }
+func bindPtr[T any](v T) *T { return &v }
 
 // Declarations that several cases of the table have in common.
 type (
-	noArgs = struct {
+	bindNoArgs = struct {
 		Do func(context.Context) error `http:"GET users"`
 	}
-	queryDecl = struct {
+	bindQueryDecl = struct {
 		Do func(context.Context, any) error `http:"GET x" args:"query:q"`
 	}
-	queryAllDecl = struct {
+	bindQueryAllDecl = struct {
 		Do func(context.Context, any) error `http:"GET x" args:"query"`
 	}
-	headerDecl = struct {
+	bindHeaderDecl = struct {
 		Do func(context.Context, any) error `http:"GET x" args:"header:X-A"`
 	}
-	bodyDecl = struct {
+	bindBodyDecl = struct {
 		Do func(context.Context, any) error `http:"POST x" args:"body"`
 	}
-	formDecl = struct {
+	bindFormDecl = struct {
 		Do func(context.Context, any, string) error `http:"POST x" args:"form, form:z"`
 	}
-	fieldDecl = struct {
+	bindFieldDecl = struct {
 		Do func(context.Context, any, any) error `http:"POST x" args:"field:user.name, field:user.age"`
 	}
-	fieldAllDecl = struct {
+	bindFieldAllDecl = struct {
 		Do func(context.Context, any, int) error `http:"POST x" args:"field, field:meta.n"`
 	}
 )
@@ -102,7 +102,7 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 		call func(c *parley.Client) error
 		want string // request line, headers and body
 	}{
-		{"a template without variables", func(c *parley.Client) error { return bound[noArgs](t, c).Do(ctx) }, "GET /v1/users\n\n"},
+		{"a template without variables", func(c *parley.Client) error { return bound[bindNoArgs](t, c).Do(ctx) }, "GET /v1/users\n\n"},
 		{"variables by their order", func(c *parley.Client) error {
 			return bound[struct {
 				Do func(context.Context, string, int) error `http:"GET users/{user}/items/{id}"`
@@ -115,8 +115,8 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 		}, "GET /v1/users/%3F%23%25/items/7\n\n"},
 		{"all kinds of values in a path", func(c *parley.Client) error {
 			return bound[struct {
-				Do func(context.Context, bool, float64, time.Time, level, point, *point, uint8) error `http:"GET {a}/{b}/{c}/{d}/{e}/{f}/{g}"`
-			}](t, c).Do(ctx, true, 1.5, moment, 1, point{1, 2}, &point{3, 4}, 9)
+				Do func(context.Context, bool, float64, time.Time, bindLevel, bindPoint, *bindPoint, uint8) error `http:"GET {a}/{b}/{c}/{d}/{e}/{f}/{g}"`
+			}](t, c).Do(ctx, true, 1.5, moment, 1, bindPoint{1, 2}, &bindPoint{3, 4}, 9)
 		}, "GET /v1/true/1.5/2026-05-04T03%3A02%3A01.0000005Z/high/1%2C2/3%2C4/9\n\n"},
 		{"operators", func(c *parley.Client) error {
 			return bound[struct {
@@ -149,28 +149,28 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 			}](t, c).Do(ctx, "k")
 		}, "PURGE /v1/cache/k\n\n"},
 
-		{"a parameter", func(c *parley.Client) error { return bound[queryDecl](t, c).Do(ctx, "a b&c") }, "GET /v1/x?q=a+b%26c\n\n"},
-		{"a parameter of several values", func(c *parley.Client) error { return bound[queryDecl](t, c).Do(ctx, []level{0, 1}) }, "GET /v1/x?q=low&q=high\n\n"},
-		{"a parameter that is nil", func(c *parley.Client) error { return bound[queryDecl](t, c).Do(ctx, (*int)(nil)) }, "GET /v1/x\n\n"},
-		{"a parameter by pointer", func(c *parley.Client) error { return bound[queryDecl](t, c).Do(ctx, ref(ref(3))) }, "GET /v1/x?q=3\n\n"},
-		{"a parameter of bytes", func(c *parley.Client) error { return bound[queryDecl](t, c).Do(ctx, []byte("ab")) }, "GET /v1/x?q=ab\n\n"},
+		{"a parameter", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, "a b&c") }, "GET /v1/x?q=a+b%26c\n\n"},
+		{"a parameter of several values", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, []bindLevel{0, 1}) }, "GET /v1/x?q=low&q=high\n\n"},
+		{"a parameter that is nil", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, (*int)(nil)) }, "GET /v1/x\n\n"},
+		{"a parameter by pointer", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, bindPtr(bindPtr(3))) }, "GET /v1/x?q=3\n\n"},
+		{"a parameter of bytes", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, []byte("ab")) }, "GET /v1/x?q=ab\n\n"},
 		{"numbers as JSON writes them", func(c *parley.Client) error {
-			return bound[queryDecl](t, c).Do(ctx, []float64{1e6, 1e-9, 2.50})
+			return bound[bindQueryDecl](t, c).Do(ctx, []float64{1e6, 1e-9, 2.50})
 		}, "GET /v1/x?q=1000000&q=1e-09&q=2.5\n\n"},
-		{"a duration", func(c *parley.Client) error { return bound[queryDecl](t, c).Do(ctx, 90*time.Second) }, "GET /v1/x?q=1m30s\n\n"},
+		{"a duration", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, 90*time.Second) }, "GET /v1/x?q=1m30s\n\n"},
 		{"parameters of a struct", func(c *parley.Client) error {
-			return bound[queryAllDecl](t, c).Do(ctx, paging{Page: 2, Sort: []string{"a", "b"}})
+			return bound[bindQueryAllDecl](t, c).Do(ctx, bindPaging{Page: 2, Sort: []string{"a", "b"}})
 		}, "GET /v1/x?page=2&sort=a&sort=b\n\n"},
 		{"parameters of a map", func(c *parley.Client) error {
-			return bound[queryAllDecl](t, c).Do(ctx, map[string]any{"b": 1, "a": []string{"x"}, "c": nil})
+			return bound[bindQueryAllDecl](t, c).Do(ctx, map[string]any{"b": 1, "a": []string{"x"}, "c": nil})
 		}, "GET /v1/x?a=x&b=1\n\n"},
 		{"parameters in their order", func(c *parley.Client) error {
-			return bound[queryAllDecl](t, c).Do(ctx, parley.Params{{Key: "b", Value: "1"}, {Key: "a", Value: "2"}})
+			return bound[bindQueryAllDecl](t, c).Do(ctx, parley.Params{{Key: "b", Value: "1"}, {Key: "a", Value: "2"}})
 		}, "GET /v1/x?b=1&a=2\n\n"},
 		{"a struct after the variables of a GET is its query", func(c *parley.Client) error {
 			return bound[struct {
-				Do func(context.Context, string, *paging) error `http:"GET users/{user}"`
-			}](t, c).Do(ctx, "ada", &paging{Page: 3})
+				Do func(context.Context, string, *bindPaging) error `http:"GET users/{user}"`
+			}](t, c).Do(ctx, "ada", &bindPaging{Page: 3})
 		}, "GET /v1/users/ada?page=3\n\n"},
 		{"url.Values after the variables, nil", func(c *parley.Client) error {
 			return bound[struct {
@@ -183,9 +183,9 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 			}](t, c).Do(ctx, 4)
 		}, "GET /v1/x?type=all&sort=a+b&page=4\n\n"},
 
-		{"a header", func(c *parley.Client) error { return bound[headerDecl](t, c).Do(ctx, 5) }, "GET /v1/x\nX-A: 5\n\n"},
-		{"a header of several values", func(c *parley.Client) error { return bound[headerDecl](t, c).Do(ctx, []string{"a", "b"}) }, "GET /v1/x\nX-A: a\nX-A: b\n\n"},
-		{"a header that is nil", func(c *parley.Client) error { return bound[headerDecl](t, c).Do(ctx, nil) }, "GET /v1/x\n\n"},
+		{"a header", func(c *parley.Client) error { return bound[bindHeaderDecl](t, c).Do(ctx, 5) }, "GET /v1/x\nX-A: 5\n\n"},
+		{"a header of several values", func(c *parley.Client) error { return bound[bindHeaderDecl](t, c).Do(ctx, []string{"a", "b"}) }, "GET /v1/x\nX-A: a\nX-A: b\n\n"},
+		{"a header that is nil", func(c *parley.Client) error { return bound[bindHeaderDecl](t, c).Do(ctx, nil) }, "GET /v1/x\n\n"},
 		{"headers", func(c *parley.Client) error {
 			return bound[struct {
 				Do func(context.Context, http.Header, map[string]any) error `http:"GET x" args:"header, header"`
@@ -200,7 +200,7 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 		{"an argument replaces a header of the declaration", func(c *parley.Client) error {
 			return bound[struct {
 				Do func(context.Context, *string) error `http:"GET x" args:"header:accept" header:"Accept: text/plain"`
-			}](t, c).Do(ctx, ref("text/html"))
+			}](t, c).Do(ctx, bindPtr("text/html"))
 		}, "GET /v1/x\nAccept: text/html\n\n"},
 		{"cookies", func(c *parley.Client) error {
 			return bound[struct {
@@ -230,36 +230,36 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 			}](t, c).Do(ctx, parley.WithQuery("a", "1"), []parley.Option{parley.WithQuery("b", "2")}, nil, "z")
 		}, "GET /v1/x/z?a=1&b=2\n\n"},
 
-		{"a body as JSON", func(c *parley.Client) error { return bound[bodyDecl](t, c).Do(ctx, note{Title: "<a>"}) },
+		{"a body as JSON", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, bindNote{Title: "<a>"}) },
 			"POST /v1/x\nContent-Length: 15\nContent-Type: application/json\n\n{\"title\":\"<a>\"}"},
 		{"a body after the variables of a PUT", func(c *parley.Client) error {
 			return bound[struct {
-				Do func(context.Context, int, *note, parley.RequestOption) error `http:"PUT notes/{id}"`
-			}](t, c).Do(ctx, 1, &note{Title: "a"}, parley.WithHeader("If-Match", `"1"`))
+				Do func(context.Context, int, *bindNote, parley.RequestOption) error `http:"PUT notes/{id}"`
+			}](t, c).Do(ctx, 1, &bindNote{Title: "a"}, parley.WithHeader("If-Match", `"1"`))
 		}, "PUT /v1/notes/1\nContent-Length: 13\nContent-Type: application/json\nIf-Match: \"1\"\n\n{\"title\":\"a\"}"},
-		{"a body that is nil", func(c *parley.Client) error { return bound[bodyDecl](t, c).Do(ctx, (*note)(nil)) }, "POST /v1/x\nContent-Length: 0\n\n"},
-		{"an empty slice is a JSON array", func(c *parley.Client) error { return bound[bodyDecl](t, c).Do(ctx, []int{}) },
+		{"a body that is nil", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, (*bindNote)(nil)) }, "POST /v1/x\nContent-Length: 0\n\n"},
+		{"an empty slice is a JSON array", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, []int{}) },
 			"POST /v1/x\nContent-Length: 2\nContent-Type: application/json\n\n[]"},
-		{"a body of bytes", func(c *parley.Client) error { return bound[bodyDecl](t, c).Do(ctx, []byte("raw")) }, "POST /v1/x\nContent-Length: 3\n\nraw"},
-		{"JSON that is there already", func(c *parley.Client) error { return bound[bodyDecl](t, c).Do(ctx, json.RawMessage(`{"a": 1}`)) },
+		{"a body of bytes", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, []byte("raw")) }, "POST /v1/x\nContent-Length: 3\n\nraw"},
+		{"JSON that is there already", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, json.RawMessage(`{"a": 1}`)) },
 			"POST /v1/x\nContent-Length: 7\nContent-Type: application/json\n\n{\"a\":1}"},
-		{"a body of text", func(c *parley.Client) error { return bound[bodyDecl](t, c).Do(ctx, "grüße") },
+		{"a body of text", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, "grüße") },
 			"POST /v1/x\nContent-Length: 7\nContent-Type: text/plain; charset=utf-8\n\ngrüße"},
-		{"a body of a reader", func(c *parley.Client) error { return bound[bodyDecl](t, c).Do(ctx, strings.NewReader("read")) }, "POST /v1/x\nContent-Length: 4\n\nread"},
+		{"a body of a reader", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, strings.NewReader("read")) }, "POST /v1/x\nContent-Length: 4\n\nread"},
 		{"a body of one's own", func(c *parley.Client) error {
-			return bound[bodyDecl](t, c).Do(ctx, parley.BytesBody([]byte("own"), "x/y"))
+			return bound[bindBodyDecl](t, c).Do(ctx, parley.BytesBody([]byte("own"), "x/y"))
 		}, "POST /v1/x\nContent-Length: 3\nContent-Type: x/y\n\nown"},
-		{"a body of lines", func(c *parley.Client) error { return bound[bodyDecl](t, c).Do(ctx, slices.Values([]int{1, 2})) },
+		{"a body of lines", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, slices.Values([]int{1, 2})) },
 			"POST /v1/x\nContent-Type: application/x-ndjson\nTransfer-Encoding: chunked\n\n1\n2\n"},
 		{"a body in another format", func(c *parley.Client) error {
 			return bound[struct {
-				Do func(context.Context, note) error `http:"POST x" args:"body:form"`
-			}](t, c).Do(ctx, note{Title: "a b"})
+				Do func(context.Context, bindNote) error `http:"POST x" args:"body:form"`
+			}](t, c).Do(ctx, bindNote{Title: "a b"})
 		}, "POST /v1/x\nContent-Length: 9\nContent-Type: application/x-www-form-urlencoded\n\ntitle=a+b"},
 		{"a body of a type of JSON", func(c *parley.Client) error {
 			return bound[struct {
-				Do func(context.Context, note) error `http:"PATCH x" args:"body:application/merge-patch+json"`
-			}](t, c).Do(ctx, note{Title: "a"})
+				Do func(context.Context, bindNote) error `http:"PATCH x" args:"body:application/merge-patch+json"`
+			}](t, c).Do(ctx, bindNote{Title: "a"})
 		}, "PATCH /v1/x\nContent-Length: 13\nContent-Type: application/merge-patch+json\n\n{\"title\":\"a\"}"},
 		{"a raw body with its type", func(c *parley.Client) error {
 			return bound[struct {
@@ -268,23 +268,23 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 		}, "PUT /v1/x\nContent-Length: 3\nContent-Type: image/png\n\npng"},
 		{"XML for all bodies of a struct", func(c *parley.Client) error {
 			return bound[struct {
-				_  struct{}                          `body:"xml"`
-				Do func(context.Context, note) error `http:"PUT x"`
-			}](t, c).Do(ctx, note{Title: "a"})
-		}, "PUT /v1/x\nContent-Length: 68\nContent-Type: application/xml; charset=utf-8\n\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<note><title>a</title></note>"},
+				_  struct{}                              `body:"xml"`
+				Do func(context.Context, bindNote) error `http:"PUT x"`
+			}](t, c).Do(ctx, bindNote{Title: "a"})
+		}, "PUT /v1/x\nContent-Length: 76\nContent-Type: application/xml; charset=utf-8\n\n<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<bindNote><title>a</title></bindNote>"},
 
-		{"a form", func(c *parley.Client) error { return bound[formDecl](t, c).Do(ctx, note{Title: "a&b"}, "é") },
+		{"a form", func(c *parley.Client) error { return bound[bindFormDecl](t, c).Do(ctx, bindNote{Title: "a&b"}, "é") },
 			"POST /v1/x\nContent-Length: 20\nContent-Type: application/x-www-form-urlencoded\n\ntitle=a%26b&z=%C3%A9"},
-		{"fields within objects", func(c *parley.Client) error { return bound[fieldDecl](t, c).Do(ctx, "Ada", 36) },
+		{"fields within objects", func(c *parley.Client) error { return bound[bindFieldDecl](t, c).Do(ctx, "Ada", 36) },
 			"POST /v1/x\nContent-Length: 32\nContent-Type: application/json\n\n{\"user\":{\"age\":36,\"name\":\"Ada\"}}"},
-		{"a field that is nil", func(c *parley.Client) error { return bound[fieldDecl](t, c).Do(ctx, "Ada", nil) },
+		{"a field that is nil", func(c *parley.Client) error { return bound[bindFieldDecl](t, c).Do(ctx, "Ada", nil) },
 			"POST /v1/x\nContent-Length: 23\nContent-Type: application/json\n\n{\"user\":{\"name\":\"Ada\"}}"},
-		{"no field at all", func(c *parley.Client) error { return bound[fieldDecl](t, c).Do(ctx, nil, nil) },
+		{"no field at all", func(c *parley.Client) error { return bound[bindFieldDecl](t, c).Do(ctx, nil, nil) },
 			"POST /v1/x\nContent-Length: 2\nContent-Type: application/json\n\n{}"},
-		{"fields of a struct with another beside", func(c *parley.Client) error { return bound[fieldAllDecl](t, c).Do(ctx, note{Title: "<"}, 1) },
+		{"fields of a struct with another beside", func(c *parley.Client) error { return bound[bindFieldAllDecl](t, c).Do(ctx, bindNote{Title: "<"}, 1) },
 			"POST /v1/x\nContent-Length: 28\nContent-Type: application/json\n\n{\"meta\":{\"n\":1},\"title\":\"<\"}"},
 		{"a field within a member of a map", func(c *parley.Client) error {
-			return bound[fieldAllDecl](t, c).Do(ctx, map[string]any{"meta": map[string]int{"m": 2}}, 1)
+			return bound[bindFieldAllDecl](t, c).Do(ctx, map[string]any{"meta": map[string]int{"m": 2}}, 1)
 		}, "POST /v1/x\nContent-Length: 22\nContent-Type: application/json\n\n{\"meta\":{\"m\":2,\"n\":1}}"},
 
 		{"the URL", func(c *parley.Client) error {
@@ -318,14 +318,14 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			s := wiretest.Serve(t, wiretest.Echo())
 			require.NoError(t, test.call(bindSession(t, s.URL()+"/v1")))
-			require.Equal(t, test.want, plainText(t, s))
+			require.Equal(t, test.want, bindPlainText(t, s))
 		})
 	}
 }
 
-// plainText gives the one request that a server has received: its line without the
+// bindPlainText gives the one request that a server has received: its line without the
 // version, its headers but for Host in their order, and its body without chunks.
-func plainText(t *testing.T, s *wiretest.Server) string {
+func bindPlainText(t *testing.T, s *wiretest.Server) string {
 	t.Helper()
 	require.Len(t, s.Received(), 1)
 	head, body, ok := strings.Cut(s.Text(), "\r\n\r\n")
@@ -357,7 +357,7 @@ func TestBind_sendsParts(t *testing.T) {
 	require.NoError(t, err)
 	defer file.Close()
 	type upload struct {
-		Do func(ctx context.Context, title string, tags []string, n *int, photo *os.File, data []byte, r io.Reader, meta note, extra map[string]int, parts ...parley.Part) error `http:"POST up" args:"part:title, part:tag, part:n, part:photo, part:data, part:r, part:meta, part, part:more"`
+		Do func(ctx context.Context, title string, tags []string, n *int, photo *os.File, data []byte, r io.Reader, meta bindNote, extra map[string]int, parts ...parley.Part) error `http:"POST up" args:"part:title, part:tag, part:n, part:photo, part:data, part:r, part:meta, part, part:more"`
 	}
 	var got []string
 	c := bindSession(t, "http://api.test", parley.WithHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -375,7 +375,7 @@ func TestBind_sendsParts(t *testing.T) {
 			got = append(got, p.FormName()+"|"+p.FileName()+"|"+p.Header.Get("Content-Type")+"|"+string(content))
 		}
 	})))
-	err = bound[upload](t, c).Do(t.Context(), "Tom", []string{"a", "b"}, nil, file, []byte("raw"), strings.NewReader("read"), note{Title: "x"},
+	err = bound[upload](t, c).Do(t.Context(), "Tom", []string{"a", "b"}, nil, file, []byte("raw"), strings.NewReader("read"), bindNote{Title: "x"},
 		map[string]int{"z": 1}, parley.FormField("", "unnamed"), parley.FormBytes("own", "o.bin", nil))
 	require.NoError(t, err)
 	require.Equal(t, []string{
@@ -390,7 +390,7 @@ func TestBind_convertersAreForMediaTypesAndForTypes(t *testing.T) {
 	type declaration struct {
 		_    struct{}                                                                    `body:"application/x-upper"`
 		Send func(ctx context.Context, v map[string]string) (map[string]string, error)   `http:"POST echo"`
-		JSON func(ctx context.Context, v note) (*note, error)                            `http:"POST echo" args:"body:json"`
+		JSON func(ctx context.Context, v bindNote) (*bindNote, error)                    `http:"POST echo" args:"body:json"`
 		At   func(ctx context.Context, t temperature, all []temperature) (string, error) `http:"GET at/{t}{?all*}"`
 		Draw func(ctx context.Context, s shape) (shape, error)                           `http:"POST echo"`
 	}
@@ -415,7 +415,7 @@ func TestBind_convertersAreForMediaTypesAndForTypes(t *testing.T) {
 			return bytes.ToUpper(b), err
 		}),
 		api.BindEncoder("application/json", func(v any) ([]byte, error) {
-			if v.(note).Title == "" {
+			if v.(bindNote).Title == "" {
 				return nil, errors.New("no title")
 			}
 			return json.Marshal(v)
@@ -438,11 +438,11 @@ func TestBind_convertersAreForMediaTypesAndForTypes(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, map[string]string{"a": "b"}, got)
 
-	n, err := v.JSON(t.Context(), note{Title: "t"})
+	n, err := v.JSON(t.Context(), bindNote{Title: "t"})
 	require.NoError(t, err)
-	require.Equal(t, &note{Title: "t"}, n)
-	_, err = v.JSON(t.Context(), note{})
-	require.ErrorContains(t, err, "encode api_test.note as application/json: no title")
+	require.Equal(t, &bindNote{Title: "t"}, n)
+	_, err = v.JSON(t.Context(), bindNote{})
+	require.ErrorContains(t, err, "encode api_test.bindNote as application/json: no title")
 
 	s, err := v.At(t.Context(), 20.5, []temperature{1, 2})
 	require.NoError(t, err)
@@ -501,13 +501,13 @@ func TestBind_optionsAreForAllForGroupsAndForFunctions(t *testing.T) {
 	require.Equal(t, []string{"/v1/users/{id} 30s", "/v1/users/ 1h0m0s", "/v1/health 1m0s", "/v1/ping 1h0m0s"}, routes)
 }
 
-// closing is a reader that tells that it was closed.
-type closing struct {
+// bindClosing is a reader that tells that it was closed.
+type bindClosing struct {
 	io.Reader
 	closed *bool
 }
 
-func (c closing) Close() error { *c.closed = true; return nil }
+func (c bindClosing) Close() error { *c.closed = true; return nil }
 
 func TestBind_refusesValuesBeforeAnythingIsSent(t *testing.T) {
 	type declaration struct {
@@ -532,7 +532,7 @@ func TestBind_refusesValuesBeforeAnythingIsSent(t *testing.T) {
 		"a way up":                           v.File(ctx, "a/../../../etc"),
 		"an escaped way up":                  v.File(ctx, "%2e%2e/%2e%2e/x"),
 		"another host by two slashes":        v.File(ctx, "/evil.test/x"),
-		"a template, whatever else there is": v.Up(ctx, "..", closing{strings.NewReader(""), &closed}),
+		"a template, whatever else there is": v.Up(ctx, "..", bindClosing{strings.NewReader(""), &closed}),
 		"no URL":                             v.URL(ctx, nil),
 	} {
 		require.ErrorIs(t, err, parley.ErrInvalidURL, name)
