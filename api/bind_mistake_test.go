@@ -74,14 +74,14 @@ func TestBind_saysEveryMistake(t *testing.T) {
 		"a tag on what is not exported": {bindMistakes[struct {
 			Is func(bindCtx) error `http:"GET x"`
 			do func(bindCtx) error `http:"GET x"`
-			x  int           `args:"id"`
+			x  int                 `args:"id"`
 		}](c), []string{"do: has the tag http but is not exported", "x: has the tag args but is not exported"}},
 		"a tag that does nothing": {bindMistakes[struct {
 			Do    func(bindCtx) error `http:"GET x"`
-			Limit int           `query:"a=1"`
+			Limit int                 `query:"a=1"`
 		}](c), []string{"Limit: has the tag query but is a int"}},
 		"tags of functions on a blank field": {bindMistakes[struct {
-			_  struct{}      `http:"GET x" args:"id" result:"json"`
+			_  struct{}            `http:"GET x" args:"id" result:"json"`
 			Do func(bindCtx) error `http:"GET x"`
 		}](c), []string{"_: has the tag http, which is for functions", "_: has the tag args", "_: has the tag result"}},
 		"a struct within itself": {bindMistakes[bindRecursive](c), []string{"Next: is a api_test.bindRecursive within itself"}},
@@ -95,7 +95,7 @@ func TestBind_saysEveryMistake(t *testing.T) {
 
 		// defaults
 		"a header without a colon": {bindMistakes[struct {
-			_  struct{}      `header:"Accept"`
+			_  struct{}            `header:"Accept"`
 			Do func(bindCtx) error `http:"GET x"`
 		}](c), []string{`_: header "Accept" is not of the form "Name: value"`}},
 		"a header that cannot be sent": {bindMistakes[struct {
@@ -110,7 +110,7 @@ func TestBind_saysEveryMistake(t *testing.T) {
 			No func(bindCtx) error `http:"GET x" timeout:"-1s"`
 		}](c), []string{`Do: timeout "10" is no duration above 0`, `No: timeout "-1s" is no duration above 0`}},
 		"a base with a query": {bindMistakes[struct {
-			_  struct{}      `base:"v3?x=1"`
+			_  struct{}            `base:"v3?x=1"`
 			Do func(bindCtx) error `http:"GET x"`
 		}](c), []string{`_: base "v3?x=1" has a query`, `Do: `}[:1]},
 		"a base on a function": {bindMistakes[struct {
@@ -314,7 +314,7 @@ func TestBind_saysEveryMistake(t *testing.T) {
 				": BindBody[fmt.Stringer]: types are compared exactly", ": BindResult[api_test.bindNote]: no function"}},
 		"all at once": {bindMistakes[struct {
 			A func(bindCtx, string) bindNote `http:"GET x"`
-			B func(string) error       `http:"x"`
+			B func(string) error             `http:"x"`
 		}](c), []string{"A: nothing says what argument 1 (string)", "A: has no error as its last result", `B: http "x" has no method`, "B: does not take a context.Context first"}},
 	} {
 		t.Run(name, func(t *testing.T) {
