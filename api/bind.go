@@ -114,7 +114,9 @@ import (
 // (parley.WithErrorType) holds here as well. Every request bears its template as the route
 // ([parley.Request.Route]). Of what is said twice the more exact wins: the session, tags of
 // structs from the outermost in, [BindOptions], tags of the function, [BindMethod], arguments,
-// options among the arguments.
+// options among the arguments. Those before the tags of the function are the values of a
+// session derived from c, and stay behind where an argument or a template leads to another
+// origin, unless c trusts it (parley.WithTrustedOrigins); the others go along.
 func Bind[T any](c *parley.Client, opts ...BindOption) (*T, error) {
 	out := new(T)
 	b := newBinder(c, reflect.TypeFor[T]())
@@ -161,12 +163,20 @@ type Meta struct {
 // BindOption is a setting for [Bind].
 type BindOption struct{ apply func(*binder) }
 
-// BindOptions sets options of every call. A body, or whatever else can be sent once only,
-// does not belong there.
+// BindOptions sets options of every call, which hold as if the session had them: they go to
+// no other origin than its values do. A body, or whatever else can be sent once only, does
+// not belong there.
 func BindOptions(opts ...parley.RequestOption) BindOption {
 	return BindOption{func(b *binder) {
-		if b.check("", opts) {
-			b.all = append(b.all, opts...)
+		if !b.check("", opts) {
+			return
+		}
+		for _, o := range opts {
+			if session, ok := o.(parley.ClientOption); ok {
+				b.all = append(b.all, session)
+			} else {
+				b.each = append(b.each, o)
+			}
 		}
 	}}
 }

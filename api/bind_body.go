@@ -295,6 +295,17 @@ func (p *bindPlan) onePart(t reflect.Type, name string) bindPut {
 		}
 	}
 	switch {
+	case t.Kind() == reflect.Interface && !t.Implements(bindBodyType) && !t.Implements(bindReader):
+		return func(c *bindCall, v reflect.Value) error {
+			if v.IsNil() {
+				return nil
+			}
+			one := p.onePart(v.Elem().Type(), name)
+			if one == nil {
+				return fmt.Errorf("part:%s: a %s is no part", name, v.Elem().Type())
+			}
+			return one(c, v.Elem())
+		}
 	case t.Implements(bindBodyType):
 		return add(func(v reflect.Value) parley.Part { return parley.Part{Name: name, Body: v.Interface().(parley.Body)} })
 	case t.Implements(bindReader):

@@ -72,7 +72,7 @@ func (b *binder) function(name string, f reflect.StructField, pattern string, sc
 	mistakes := len(b.errs)
 	p := &bindPlan{
 		binder: b, name: name, typ: f.Type, media: scope.media,
-		fn:   &bindFunc{client: b.client},
+		fn:   &bindFunc{client: scope.client},
 		said: make(map[string]bool),
 	}
 	if media, ok := f.Tag.Lookup("body"); ok {
@@ -82,7 +82,10 @@ func (b *binder) function(name string, f reflect.StructField, pattern string, sc
 		p.wrong("has the tag base %q, which is for structs: write it into the template", tag)
 	}
 	ok := p.pattern(pattern, scope.base)
-	p.fn.opts = slices.Concat(scope.opts, b.all, b.tagOptions(name, f), b.specialFor(name))
+	for _, o := range b.tagOptions(name, f) {
+		p.fn.opts = append(p.fn.opts, o)
+	}
+	p.fn.opts = slices.Concat(b.each, p.fn.opts, b.specialFor(name))
 	if p.typ.NumIn() == 0 || p.typ.In(0) != bindContext {
 		p.wrong("does not take a context.Context first: every call needs one")
 	} else if ok {

@@ -13,7 +13,7 @@ import (
 
 // bindResult is what a function makes of an answer.
 type bindResult struct {
-	first   []parley.RequestOption // weaker than all that is said
+	first   []parley.RequestOption // weaker than what the function says
 	stream  bool                   // the body is not read by the call
 	zero    []reflect.Value        // the results of a call that failed, but for the error
 	meta    int                    // where Meta goes; -1: nowhere

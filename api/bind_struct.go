@@ -18,7 +18,8 @@ import (
 type binder struct {
 	client   *parley.Client
 	typ      reflect.Type
-	all      []parley.RequestOption
+	all      []parley.ClientOption  // of every call, where a session can have them
+	each     []parley.RequestOption // of every call, where it cannot
 	special  []bindSpecial
 	encoders map[string]func(any) ([]byte, error) // by media type in lower case
 	texts    map[reflect.Type]bindTexter
@@ -36,11 +37,12 @@ type bindSpecial struct {
 
 // bindScope is what holds for all functions of a struct.
 type bindScope struct {
-	prefix string // of names: "Users."
-	base   string // before their templates
-	media  string // of bodies; "": JSON
-	opts   []parley.RequestOption
-	within []reflect.Type // the structs around
+	prefix string                // of names: "Users."
+	base   string                // before their templates
+	media  string                // of bodies; "": JSON
+	opts   []parley.ClientOption // what tags say
+	within []reflect.Type        // the structs around
+	client *parley.Client        // with all that holds for the struct
 }
 
 // bindTags are the tags that Bind reads.
@@ -68,7 +70,14 @@ func (b *binder) fail(field, format string, args ...any) {
 
 // check reports whether options can be put into a request. It notes the first that cannot.
 func (b *binder) check(field string, opts []parley.RequestOption) bool {
-	if _, err := parley.NewRequest(http.MethodPost, "http://bind.invalid/", opts...); err != nil {
+	if b.client == nil { // which is told by itself
+		return false
+	}
+	ref := "" // the base
+	if b.client.BaseURL() == nil {
+		ref = "http://bind.invalid/"
+	}
+	if _, err := b.client.NewRequest(http.MethodPost, ref, opts...); err != nil {
 		if of := (*parley.Error)(nil); errors.As(err, &of) {
 			err = of.Err // its URL means nothing
 		}
@@ -108,6 +117,7 @@ func (b *binder) fields(v reflect.Value, scope bindScope) {
 			scope = b.defaults(f, scope)
 		}
 	}
+	scope.client = b.derived(scope)
 	for i := range t.NumField() {
 		f := t.Field(i)
 		if f.Name == "_" {
@@ -136,6 +146,20 @@ func (b *binder) fields(v reflect.Value, scope bindScope) {
 			b.group(v.Field(i), f, name, scope)
 		}
 	}
+}
+
+// derived gives the client for the functions of a struct. What holds for all of them is its
+// session's, so that it goes where the values of sessions go, and to no other origin.
+func (b *binder) derived(scope bindScope) *parley.Client {
+	if len(scope.opts)+len(b.all) == 0 {
+		return b.client
+	}
+	c, err := b.client.With(slices.Concat(scope.opts, b.all)...)
+	if err != nil {
+		b.fail(strings.TrimSuffix(scope.prefix, "."), "the options cannot be used: %w", err)
+		return b.client
+	}
+	return c
 }
 
 // bindTagOf gives the first tag that a field has for Bind, "" for none.
@@ -218,7 +242,9 @@ func (b *binder) defaults(f reflect.StructField, scope bindScope) bindScope {
 	if media, ok := f.Tag.Lookup("body"); ok {
 		scope.media = media
 	}
-	scope.opts = append(slices.Clip(scope.opts), b.tagOptions(name, f)...)
+	for _, o := range b.tagOptions(name, f) {
+		scope.opts = append(slices.Clip(scope.opts), o)
+	}
 	return scope
 }
 
@@ -237,9 +263,9 @@ func bindJoin(base, template string) string {
 }
 
 // tagOptions gives what the tags header, query and timeout say.
-func (b *binder) tagOptions(name string, f reflect.StructField) []parley.RequestOption {
-	var opts []parley.RequestOption
-	add := func(o parley.RequestOption) {
+func (b *binder) tagOptions(name string, f reflect.StructField) []parley.Option {
+	var opts []parley.Option
+	add := func(o parley.Option) {
 		if b.check(name, []parley.RequestOption{o}) {
 			opts = append(opts, o)
 		}

@@ -151,6 +151,9 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 
 		{"a parameter", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, "a b&c") }, "GET /v1/x?q=a+b%26c\n\n"},
 		{"a parameter of several values", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, []bindLevel{0, 1}) }, "GET /v1/x?q=low&q=high\n\n"},
+		{"a parameter of values of any type", func(c *parley.Client) error {
+			return bound[bindQueryDecl](t, c).Do(ctx, []any{1, nil, "a", true, bindPtr(bindLevel(1)), &bindPoint{1, 2}})
+		}, "GET /v1/x?q=1&q=a&q=true&q=high&q=1%2C2\n\n"},
 		{"a parameter that is nil", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, (*int)(nil)) }, "GET /v1/x\n\n"},
 		{"a parameter by pointer", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, bindPtr(bindPtr(3))) }, "GET /v1/x?q=3\n\n"},
 		{"a parameter of bytes", func(c *parley.Client) error { return bound[bindQueryDecl](t, c).Do(ctx, []byte("ab")) }, "GET /v1/x?q=ab\n\n"},
@@ -251,6 +254,9 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 		}, "POST /v1/x\nContent-Length: 3\nContent-Type: x/y\n\nown"},
 		{"a body of lines", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, slices.Values([]int{1, 2})) },
 			"POST /v1/x\nContent-Type: application/x-ndjson\nTransfer-Encoding: chunked\n\n1\n2\n"},
+		{"a body of lines that can fail", func(c *parley.Client) error {
+			return bound[bindBodyDecl](t, c).Do(ctx, iter.Seq2[string, error](func(yield func(string, error) bool) { yield("a", nil) }))
+		}, "POST /v1/x\nContent-Type: application/x-ndjson\nTransfer-Encoding: chunked\n\n\"a\"\n"},
 		{"a body in another format", func(c *parley.Client) error {
 			return bound[struct {
 				Do func(context.Context, bindNote) error `http:"POST x" args:"body:form"`
@@ -357,7 +363,7 @@ func TestBind_sendsParts(t *testing.T) {
 	require.NoError(t, err)
 	defer file.Close()
 	type upload struct {
-		Do func(ctx context.Context, title string, tags []string, n *int, photo *os.File, data []byte, r io.Reader, meta bindNote, extra map[string]int, parts ...parley.Part) error `http:"POST up" args:"part:title, part:tag, part:n, part:photo, part:data, part:r, part:meta, part, part:more"`
+		Do func(ctx context.Context, title string, tags []string, n *int, photo *os.File, data []byte, r io.Reader, meta bindNote, extra map[string]int, loose []any, parts ...parley.Part) error `http:"POST up" args:"part:title, part:tag, part:n, part:photo, part:data, part:r, part:meta, part, part:loose, part:more"`
 	}
 	var got []string
 	c := bindSession(t, "http://api.test", parley.WithHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -376,11 +382,11 @@ func TestBind_sendsParts(t *testing.T) {
 		}
 	})))
 	err = bound[upload](t, c).Do(t.Context(), "Tom", []string{"a", "b"}, nil, file, []byte("raw"), strings.NewReader("read"), bindNote{Title: "x"},
-		map[string]int{"z": 1}, parley.FormField("", "unnamed"), parley.FormBytes("own", "o.bin", nil))
+		map[string]int{"z": 1}, []any{1, []byte("bytes"), nil, parley.BytesBody([]byte("own"), "x/y")}, parley.FormField("", "unnamed"), parley.FormBytes("own", "o.bin", nil))
 	require.NoError(t, err)
 	require.Equal(t, []string{
 		"title|||Tom", "tag|||a", "tag|||b", "photo|cat.txt|text/plain|meow", "data|data|text/plain|raw",
-		"r|r|text/plain|read", `meta||application/json|{"title":"x"}`, "z|||1", "more|||unnamed", "own|o.bin|application/octet-stream|",
+		"r|r|text/plain|read", `meta||application/json|{"title":"x"}`, "z|||1", "loose|||1", "loose|loose|text/plain|bytes", "loose||x/y|own", "more|||unnamed", "own|o.bin|application/octet-stream|",
 	}, got)
 }
 
@@ -501,6 +507,31 @@ func TestBind_optionsAreForAllForGroupsAndForFunctions(t *testing.T) {
 	require.Equal(t, []string{"/v1/users/{id} 30s", "/v1/users/ 1h0m0s", "/v1/health 1m0s", "/v1/ping 1h0m0s"}, routes)
 }
 
+func TestBind_keepsWhatIsDeclaredForAllAtItsOrigin(t *testing.T) {
+	type declaration struct {
+		_      struct{}                                     `header:"X-Key: secret" query:"key=secret"`
+		Follow func(ctx context.Context, link string) error `http:"GET" args:"url" header:"X-Own: 1"`
+		Upload func(ctx context.Context, id int) error      `http:"GET https://uploads.test/{id}"`
+		Home   func(ctx context.Context) error              `http:"GET home"`
+	}
+	var seen []string
+	handler := parley.WithHandler(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		seen = append(seen, r.Host+r.URL.String()+" "+strings.Join(slices.Sorted(maps.Keys(r.Header)), ","))
+	}))
+	calls := func(c *parley.Client) []string {
+		seen = nil
+		v := bound[declaration](t, c, api.BindOptions(parley.WithBearerToken("secret"), parley.WithCookie("c", "secret")))
+		require.NoError(t, v.Home(t.Context()))
+		require.NoError(t, v.Follow(t.Context(), "https://evil.test/x"))
+		require.NoError(t, v.Upload(t.Context(), 1))
+		return seen
+	}
+	home := "api.test/home?key=secret Authorization,Cookie,X-Key"
+	require.Equal(t, []string{home, "evil.test/x X-Own", "uploads.test/1 "}, calls(bindSession(t, "https://api.test", handler)))
+	require.Equal(t, []string{home, "evil.test/x X-Own", "uploads.test/1?key=secret Authorization,Cookie,X-Key"},
+		calls(bindSession(t, "https://api.test", handler, parley.WithTrustedOrigins("https://uploads.test"))))
+}
+
 // bindClosing is a reader that tells that it was closed.
 type bindClosing struct {
 	io.Reader
@@ -546,6 +577,7 @@ func TestBind_refusesValuesBeforeAnythingIsSent(t *testing.T) {
 	require.ErrorIs(t, v.Header(ctx, "a\r\nX-B: c"), parley.ErrInvalidHeader)
 	require.ErrorContains(t, v.Any(ctx, make(chan int)), "which is no body")
 	require.ErrorContains(t, v.Any(ctx, map[string]any{"a": func() {}}), "encode map[string]interface {} as JSON")
+	require.ErrorContains(t, v.Var(ctx, []any{make(chan int)}), "a chan int is no single value")
 	require.ErrorContains(t, v.Var(ctx, struct{ A int }{}), "no value for a template")
 	require.ErrorContains(t, v.First(ctx, []string{"a"}), "no first characters")
 	require.ErrorContains(t, v.Get(nil, "a"), "the context is nil") //nolint:staticcheck // what a mistake gives
@@ -558,4 +590,5 @@ func TestBind_refusesValuesBeforeAnythingIsSent(t *testing.T) {
 	}
 	require.Contains(t, s.Text(), "GET /v1/http://evil.test/ HTTP/1.1")
 	require.Contains(t, s.Text(), "GET /v1/a%3Fb%23c HTTP/1.1")
+	require.ErrorContains(t, v.Any(ctx, iter.Seq2[int, error](func(yield func(int, error) bool) { yield(0, errors.New("no more rows")) })), "no more rows")
 }
