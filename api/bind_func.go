@@ -117,16 +117,16 @@ func (p *bindPlan) pattern(pattern, base string) bool {
 	return true
 }
 
-// bindToken reports whether s can be a method (RFC 9110, section 9.1). A word with other
-// characters is a template whose method is missing.
+// bindToken reports whether s can be a method (RFC 9110, section 9.1), without the letters of
+// lower case that no method in use has. Anything else is a template without its method.
 func bindToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
-		if !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
+		if !('A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0) {
 			return false
 		}
 	}
-	return s != "" && s == strings.ToUpper(s)
+	return s != ""
 }
 
 // arguments finds out what each argument is for.
