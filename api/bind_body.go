@@ -273,7 +273,8 @@ func (p *bindPlan) part(t reflect.Type, role bindRole) bindPut {
 
 // onePart gives how a value becomes one part; nil if it does not.
 func (p *bindPlan) onePart(t reflect.Type, name string) bindPut {
-	if t == bindPart {
+	switch {
+	case t == bindPart:
 		return func(c *bindCall, v reflect.Value) error {
 			part := v.Interface().(parley.Part)
 			if part.Name == "" {
@@ -282,20 +283,13 @@ func (p *bindPlan) onePart(t reflect.Type, name string) bindPut {
 			c.parts = append(c.parts, part)
 			return nil
 		}
-	}
-	if name == "" {
+	case name == "":
 		return nil
 	}
-	add := func(make func(v reflect.Value) parley.Part) bindPut {
-		return func(c *bindCall, v reflect.Value) error {
-			if !bindNil(v) {
-				c.parts = append(c.parts, make(v))
-			}
-			return nil
-		}
+	if file := bindFilePart(t, name); file != nil {
+		return bindAddPart(file)
 	}
-	switch {
-	case t.Kind() == reflect.Interface && !t.Implements(bindBodyType) && !t.Implements(bindReader):
+	if t.Kind() == reflect.Interface {
 		return func(c *bindCall, v reflect.Value) error {
 			if v.IsNil() {
 				return nil
@@ -306,18 +300,6 @@ func (p *bindPlan) onePart(t reflect.Type, name string) bindPut {
 			}
 			return one(c, v.Elem())
 		}
-	case t.Implements(bindBodyType):
-		return add(func(v reflect.Value) parley.Part { return parley.Part{Name: name, Body: v.Interface().(parley.Body)} })
-	case t.Implements(bindReader):
-		return add(func(v reflect.Value) parley.Part {
-			r := v.Interface().(io.Reader)
-			if file, ok := r.(*os.File); ok {
-				return parley.FormReader(name, filepath.Base(file.Name()), file)
-			}
-			return parley.FormReader(name, name, r)
-		})
-	case t == bindBytes:
-		return add(func(v reflect.Value) parley.Part { return parley.FormBytes(name, name, v.Bytes()) })
 	}
 	if text := p.texter(t); text != nil {
 		return func(c *bindCall, v reflect.Value) error {
@@ -331,12 +313,40 @@ func (p *bindPlan) onePart(t reflect.Type, name string) bindPut {
 			return nil
 		}
 	}
-	inner := t
-	for inner.Kind() == reflect.Pointer {
-		inner = inner.Elem()
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
 	}
-	if inner.Kind() == reflect.Struct || inner.Kind() == reflect.Map {
-		return add(func(v reflect.Value) parley.Part { return parley.FormJSON(name, v.Interface()) })
+	if t.Kind() == reflect.Struct || t.Kind() == reflect.Map {
+		return bindAddPart(func(v reflect.Value) parley.Part { return parley.FormJSON(name, v.Interface()) })
+	}
+	return nil
+}
+
+// bindAddPart adds a part unless its value is nil.
+func bindAddPart(part func(v reflect.Value) parley.Part) bindPut {
+	return func(c *bindCall, v reflect.Value) error {
+		if !bindNil(v) {
+			c.parts = append(c.parts, part(v))
+		}
+		return nil
+	}
+}
+
+// bindFilePart gives the part of what is content already; nil for other types.
+func bindFilePart(t reflect.Type, name string) func(v reflect.Value) parley.Part {
+	switch {
+	case t.Implements(bindBodyType):
+		return func(v reflect.Value) parley.Part { return parley.Part{Name: name, Body: v.Interface().(parley.Body)} }
+	case t.Implements(bindReader):
+		return func(v reflect.Value) parley.Part {
+			r := v.Interface().(io.Reader)
+			if file, ok := r.(*os.File); ok {
+				return parley.FormReader(name, filepath.Base(file.Name()), file)
+			}
+			return parley.FormReader(name, name, r)
+		}
+	case t == bindBytes:
+		return func(v reflect.Value) parley.Part { return parley.FormBytes(name, name, v.Bytes()) }
 	}
 	return nil
 }
