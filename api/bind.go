@@ -31,7 +31,8 @@ import (
 // The whole declaration is checked before anything is sent. The error of Bind joins a
 // [*BindError] for each mistake there is, which names the field; T is nil then. What comes
 // out may be used by any number of goroutines at once, as the client may. It holds plain
-// functions: a test of a program that uses it fills in functions of its own, without Bind.
+// functions: a test of a program that uses it fills in functions of its own, without Bind, and
+// an interface of the program's own is implemented by methods that call them.
 //
 // # The request
 //
@@ -39,7 +40,8 @@ import (
 // to its base URL by its own rules, or a whole URL. A value stands for itself alone: in the
 // path {user} becomes a part of one segment whatever it holds, {+file} may have slashes, and
 // what is empty, or makes a segment "." or "..", fails the call with parley.ErrInvalidURL.
-// {/x}, {.x}, {;x}, {?x} and {&x} are left out with what belongs to them where x is nil.
+// {/x}, {.x}, {;x}, {?x} and {&x} are left out with what belongs to them where x is nil; a
+// map is as many pairs, in the order of their names.
 // No argument changes the host, but one that is a whole URL (url).
 //
 // The first argument is the context. The others, where no tag args says what they are for,

@@ -28,14 +28,14 @@ func (p *bindPlan) path(t reflect.Type, name string) bindPut {
 		p.wrong("the argument for {%s} is a %s, which %w; so are slices of those, and maps with string keys", name, t, errBindNoText)
 		return nil
 	}
-	if prefixed, _ := p.fn.template.uses(index); prefixed && kind != bindText {
+	if p.fn.template.prefixed(index) && kind != bindText {
 		if kind != bindUndefined {
 			p.wrong("the argument for {%s} is a %s, of which no first characters can be taken: leave the length out of the template", name, t)
 			return nil
 		}
-		any := value
+		unbound := value
 		value = func(v reflect.Value) (bindValue, error) {
-			out, err := any(v)
+			out, err := unbound(v)
 			if err == nil && out.kind > bindText {
 				err = errors.New("is a list, of which no first characters can be taken")
 			}

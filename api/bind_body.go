@@ -106,7 +106,7 @@ func (p *bindPlan) body(t reflect.Type, named string) bindPut {
 		return nil
 	}
 	return func(c *bindCall, v reflect.Value) error {
-		if bindNil(v) && v.Kind() != reflect.Slice {
+		if bindNil(v) {
 			return nil
 		}
 		return encode(c, v.Interface())

@@ -25,7 +25,7 @@ type bindTemplate struct {
 	pieces   []bindPiece
 	vars     []string // the names of the variables, in the order of their first place
 	absolute bool     // begins with scheme and authority, which hold no variable
-	path     int      // where the path begins in what comes out, at least
+	path     int      // where the path begins in an absolute one
 }
 
 // bindPiece is a literal or an expression.
@@ -291,18 +291,16 @@ func bindHex(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'f' || 'A' <= c && c <= 'F'
 }
 
-// uses reports where a variable stands and how: whether anywhere with a length, and
-// whether in the path.
-func (t *bindTemplate) uses(index int) (prefixed, inPath bool) {
+// prefixed reports whether a variable has a length anywhere.
+func (t *bindTemplate) prefixed(index int) bool {
 	for _, piece := range t.pieces {
 		for _, v := range piece.vars {
-			if v.index == index {
-				prefixed = prefixed || v.prefix > 0
-				inPath = inPath || piece.where == bindInPath
+			if v.index == index && v.prefix > 0 {
+				return true
 			}
 		}
 	}
-	return prefixed, inPath
+	return false
 }
 
 // route gives the path of the template as it is written, for a label.

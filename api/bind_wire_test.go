@@ -241,6 +241,7 @@ func TestBind_sendsWhatIsDeclared(t *testing.T) {
 			}](t, c).Do(ctx, 1, &bindNote{Title: "a"}, parley.WithHeader("If-Match", `"1"`))
 		}, "PUT /v1/notes/1\nContent-Length: 13\nContent-Type: application/json\nIf-Match: \"1\"\n\n{\"title\":\"a\"}"},
 		{"a body that is nil", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, (*bindNote)(nil)) }, "POST /v1/x\nContent-Length: 0\n\n"},
+		{"a slice that is nil", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, []int(nil)) }, "POST /v1/x\nContent-Length: 0\n\n"},
 		{"an empty slice is a JSON array", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, []int{}) },
 			"POST /v1/x\nContent-Length: 2\nContent-Type: application/json\n\n[]"},
 		{"a body of bytes", func(c *parley.Client) error { return bound[bindBodyDecl](t, c).Do(ctx, []byte("raw")) }, "POST /v1/x\nContent-Length: 3\n\nraw"},
