@@ -46,7 +46,8 @@ type (
 	bindHidden struct {
 		Get func(bindCtx) error `http:"GET a"`
 	}
-	bindChans chan int
+	bindChans  chan int
+	bindCaller func(bindCtx) error
 )
 
 func TestBind_saysEveryMistake(t *testing.T) {
@@ -87,6 +88,10 @@ func TestBind_saysEveryMistake(t *testing.T) {
 		"a struct within itself": {bindMistakes[bindRecursive](c), []string{"Next: is a api_test.bindRecursive within itself"}},
 		"a pointer that cannot be set": {bindMistakes[struct{ *bindHidden }](c),
 			[]string{"bindHidden: is embedded by a pointer and not exported"}},
+		"an embedded function that is not exported": {bindMistakes[struct {
+			bindCaller `http:"GET x"`
+			Do         func(bindCtx) error `http:"GET x"`
+		}](c), []string{"bindCaller: has the tag http but is not exported"}},
 		"in a group": {bindMistakes[struct {
 			Users struct {
 				Get func(bindCtx, string) error `http:"GET {id}/{x}"`

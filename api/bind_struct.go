@@ -127,7 +127,7 @@ func (b *binder) fields(v reflect.Value, scope bindScope) {
 		pattern, tagged := f.Tag.Lookup("http")
 		switch {
 		case pattern == "-":
-		case !f.IsExported() && !f.Anonymous:
+		case !f.IsExported() && (!f.Anonymous || f.Type.Kind() == reflect.Func):
 			if tag := bindTagOf(f); tag != "" {
 				b.fail(name, "has the tag %s but is not exported, so that it cannot be filled in: write it with a capital letter", tag)
 			}
