@@ -32,6 +32,13 @@ const (
 	QueryPercent = urls.Percent // a space as "%20"
 )
 
+// ParamsOf gives what [WithParams] and [WithForm] make of v, to be looked at, or joined
+// with more before it is sent. Its error says what v should be.
+func ParamsOf(v any) (Params, error) {
+	params, err := paramsOf(v)
+	return slices.Clone(params), err
+}
+
 // paramsOf flattens what WithParams and WithForm take: Params, url.Values, a map
 // with string keys, or a struct with `url` tags. Maps are sent in the order of
 // their keys. A nil value is left out, a slice repeats its key.

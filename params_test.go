@@ -101,3 +101,23 @@ func TestParams_thatCannotBeWrittenAreErrors(t *testing.T) {
 		require.ErrorContains(t, err, "invalid option: parameter", name)
 	}
 }
+
+func TestParamsOf_givesACopyOfWhatWouldBeSent(t *testing.T) {
+	t.Parallel()
+	given := parley.Params{{Key: "b", Value: "1"}, {Key: "a", Value: "2"}}
+	got, err := parley.ParamsOf(given)
+	require.NoError(t, err)
+	require.Equal(t, given, got)
+	got[0].Value = "changed"
+	require.Equal(t, "1", given[0].Value)
+
+	got, err = parley.ParamsOf(struct {
+		Page *int     `url:"page,omitempty"`
+		Tags []string `url:"tag"`
+	}{Tags: []string{"x", "y"}})
+	require.NoError(t, err)
+	require.Equal(t, parley.Params{{Key: "tag", Value: "x"}, {Key: "tag", Value: "y"}}, got)
+
+	_, err = parley.ParamsOf(7)
+	require.ErrorContains(t, err, "a struct with url tags")
+}
