@@ -27,7 +27,6 @@ func jsonTree(raw []byte) (any, error) {
 // delivery; "incrementalSpec=v0.2") and the one with paths before it
 // ("deferSpec=20220824"), also where a step is a single patch.
 type graphMerge struct {
-	begun   bool
 	hasNext bool
 	data    any                  // of the steps so far; nil: null
 	pending map[string]GraphPath // by id
@@ -65,7 +64,7 @@ func (m *graphMerge) next(raw json.RawMessage) (*GraphAnswer, error) {
 	_, hasData := members["data"]
 	_, hasPath := members["path"]
 	later := hasPath || !hasData && (members["incremental"] != nil || members["completed"] != nil || members["hasNext"] != nil)
-	if !later || !m.begun {
+	if !later || !m.hasNext {
 		return m.first(members, raw)
 	}
 	return m.later(members, raw, hasPath)
@@ -77,7 +76,7 @@ func (m *graphMerge) first(members map[string]json.RawMessage, raw json.RawMessa
 	if err != nil {
 		return nil, err
 	}
-	*m = graphMerge{begun: true, hasNext: a.HasNext}
+	*m = graphMerge{hasNext: a.HasNext}
 	if !a.HasNext && members["incremental"] == nil {
 		return a, nil
 	}

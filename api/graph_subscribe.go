@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"strings"
 
 	"github.com/seed-0474a412/parley"
 )
@@ -118,21 +119,47 @@ func (g *Graph) open(ctx context.Context, query string, vars any, opts []parley.
 	return g.client.Stream(ctx, method, g.url, all...)
 }
 
-// eventPayloads gives the data of the "next" events up to a "complete".
+// maxEventLines bounds the data of an event that comes in several lines, each of which
+// WithMaxItemBytes bounds.
+const maxEventLines = 16 << 20
+
+// eventPayloads gives the data of the "next" events up to a "complete". Unlike what is
+// built for an EventSource ([parley.Response.Events]) it sees a "complete" without data
+// too, as servers send it.
 func eventPayloads(resp *parley.Response) iter.Seq2[json.RawMessage, error] {
 	return func(yield func(json.RawMessage, error) bool) {
-		for event, err := range resp.Events() {
-			switch {
-			case err != nil:
+		var kind string
+		var data []byte
+		first := true
+		for line, err := range resp.Lines() {
+			if err != nil {
 				yield(nil, err)
 				return
-			case event.Type == "complete":
-				return
-			case event.Type != "next": // the protocol knows no others, and EventSource skips them
-				continue
 			}
-			if !yield(json.RawMessage(event.Data), nil) {
+			if first {
+				first, line = false, strings.TrimPrefix(line, "\uFEFF")
+			}
+			name, value, _ := strings.Cut(line, ":")
+			value = strings.TrimPrefix(value, " ")
+			switch {
+			case line == "" && kind == "complete":
 				return
+			case line == "":
+				// The protocol knows no other events, and clients skip them.
+				if kind == "next" && data != nil && !yield(data, nil) {
+					return
+				}
+				kind, data = "", nil
+			case name == "event":
+				kind = value
+			case name == "data" && data == nil:
+				data = append([]byte{}, value...)
+			case name == "data":
+				if len(data)+len(value) > maxEventLines {
+					yield(nil, wrongAnswer(resp, fmt.Errorf("%w: an event of more than %d bytes in several lines", parley.ErrBodyTooLarge, maxEventLines)))
+					return
+				}
+				data = append(append(data, '\n'), value...)
 			}
 		}
 		yield(nil, cutShort(resp))
@@ -172,8 +199,8 @@ func partPayloads(resp *parley.Response, merge *graphMerge) iter.Seq2[json.RawMe
 			if awaited && !merge.hasNext { // it was the last; the end need not be waited for
 				return
 			}
-			if err := endOfPart(part); err != nil {
-				yield(nil, wrongAnswer(resp, err))
+			if err := endOfPart(resp, part); err != nil {
+				yield(nil, err)
 				return
 			}
 		}
@@ -210,13 +237,13 @@ func unwrapPayload(raw json.RawMessage) ([]json.RawMessage, error) {
 }
 
 // endOfPart checks that nothing but blanks follows the payload.
-func endOfPart(part *parley.ResponsePart) error {
+func endOfPart(resp *parley.Response, part *parley.ResponsePart) error {
 	var blank [64]byte
 	for {
 		n, err := part.Body.Read(blank[:])
 		for _, c := range blank[:n] {
 			if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-				return notGraph("more follows after a payload")
+				return wrongAnswer(resp, notGraph("more follows after a payload"))
 			}
 		}
 		switch {

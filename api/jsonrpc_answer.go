@@ -131,12 +131,14 @@ func rpcResult(resp *parley.Response, id uint64) (callResult, error) {
 		}
 	}
 	switch {
-	case status != nil && err != nil: // what somebody else than the server of JSON-RPC says
+	case err != nil && status != nil: // what somebody else than the server of JSON-RPC says
 		return callResult{}, status
+	case err != nil:
+		return callResult{}, err
 	case status != nil || a.fault != nil:
 		return callResult{}, both(status, a.fault)
 	}
-	return callResult{resp, a.result}, err
+	return callResult{resp, a.result}, nil
 }
 
 // rpcNoResult gives the error that an answer to notifications alone holds.
