@@ -107,7 +107,7 @@ func Execute[T any](ctx context.Context, g *Graph, query string, vars any, opts 
 		var none T
 		return none, err
 	}
-	return typed[T](answer)
+	return typedGraph[T](answer)
 }
 
 // Execute executes a query or a mutation. vars are its variables: a map with string keys

@@ -56,8 +56,8 @@ func (a *GraphAnswer) Decode(v any) error {
 	return nil
 }
 
-// typed decodes an answer. Data that errors have left incomplete is given beside them.
-func typed[T any](a *GraphAnswer) (T, error) {
+// typedGraph decodes an answer. Data that errors have left incomplete is given beside them.
+func typedGraph[T any](a *GraphAnswer) (T, error) {
 	var v, none T
 	failure := a.Err()
 	if err := a.Decode(&v); err != nil {
@@ -75,7 +75,7 @@ func typed[T any](a *GraphAnswer) (T, error) {
 // appendix A).
 func readGraph(resp *parley.Response) (*GraphAnswer, error) {
 	status := resp.Err()
-	if mediaOf(resp) != graphMedia && resp.StatusCode != 200 {
+	if graphMediaOf(resp) != graphMedia && resp.StatusCode != 200 {
 		if status == nil {
 			status = wrongAnswer(resp, fmt.Errorf("%w: status %d without the type %s is no answer of GraphQL", parley.ErrDecoding, resp.StatusCode, graphMedia))
 		}
@@ -97,8 +97,8 @@ func readGraph(resp *parley.Response) (*GraphAnswer, error) {
 	return nil, err
 }
 
-// mediaOf gives the media type in lower case, without parameters.
-func mediaOf(resp *parley.Response) string {
+// graphMediaOf gives the media type in lower case, without parameters.
+func graphMediaOf(resp *parley.Response) string {
 	// A type is given also where the parameters are malformed.
 	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	return media
@@ -117,13 +117,13 @@ func graphOf(members map[string]json.RawMessage) (*GraphAnswer, error) {
 	a := &GraphAnswer{}
 	data, hasData := members["data"]
 	if hasData {
-		if !isNull(data) && data[0] != '{' {
+		if !rawNull(data) && data[0] != '{' {
 			return nil, notGraph("its data is neither an object nor null")
 		}
 		a.Data = data
 	}
 	for name, to := range map[string]any{"errors": &a.Errors, "extensions": &a.Extensions, "hasNext": &a.HasNext} {
-		if member := members[name]; !isNull(member) {
+		if member := members[name]; !rawNull(member) {
 			if err := json.Unmarshal(member, to); err != nil {
 				return nil, notGraph("its %s: %w", name, err)
 			}

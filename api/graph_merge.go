@@ -80,7 +80,7 @@ func (m *graphMerge) first(members map[string]json.RawMessage, raw json.RawMessa
 	if !a.HasNext && members["incremental"] == nil {
 		return a, nil
 	}
-	if !isNull(a.Data) {
+	if !rawNull(a.Data) {
 		if m.data, err = jsonTree(a.Data); err != nil {
 			return nil, notGraph("its data: %w", err)
 		}
@@ -100,7 +100,7 @@ func (m *graphMerge) first(members map[string]json.RawMessage, raw json.RawMessa
 func (m *graphMerge) later(members map[string]json.RawMessage, raw json.RawMessage, single bool) (*GraphAnswer, error) {
 	a := &GraphAnswer{}
 	for name, to := range map[string]any{"errors": &a.Errors, "extensions": &a.Extensions, "hasNext": &a.HasNext} {
-		if member := members[name]; !isNull(member) {
+		if member := members[name]; !rawNull(member) {
 			if err := json.Unmarshal(member, to); err != nil {
 				return nil, notGraph("its %s: %w", name, err)
 			}
@@ -178,12 +178,12 @@ func (m *graphMerge) apply(p *graphPatch) error {
 	}
 	var err error
 	switch {
-	case !isNull(p.Items):
+	case !rawNull(p.Items):
 		err = m.applyItems(p, path)
-	case !isNull(p.Data): // else errors have left nothing of it
+	case !rawNull(p.Data): // else errors have left nothing of it
 		var data any
 		if data, err = jsonTree(p.Data); err == nil {
-			m.data, err = at(m.data, path, func(old any) (any, error) { return merged(old, data), nil })
+			m.data, err = graphAt(m.data, path, func(old any) (any, error) { return mergedValues(old, data), nil })
 		}
 	}
 	if err != nil {
@@ -213,7 +213,7 @@ func (m *graphMerge) applyItems(p *graphPatch, path GraphPath) error {
 		}
 		path = path[:len(path)-1]
 	}
-	m.data, err = at(m.data, path, func(old any) (any, error) {
+	m.data, err = graphAt(m.data, path, func(old any) (any, error) {
 		list, ok := old.([]any)
 		switch {
 		case !ok:
@@ -230,9 +230,9 @@ func (m *graphMerge) applyItems(p *graphPatch, path GraphPath) error {
 	return err
 }
 
-// at gives node with what is at the path below it changed by f. An index may be that of
+// graphAt gives node with what is at the path below it changed by f. An index may be that of
 // the first item behind a list.
-func at(node any, path GraphPath, f func(any) (any, error)) (any, error) {
+func graphAt(node any, path GraphPath, f func(any) (any, error)) (any, error) {
 	if len(path) == 0 {
 		return f(node)
 	}
@@ -246,7 +246,7 @@ func at(node any, path GraphPath, f func(any) (any, error)) (any, error) {
 		if !ok {
 			return nil, fmt.Errorf("there is no %q", shortText(element, 64))
 		}
-		value, err := at(value, path[1:], f)
+		value, err := graphAt(value, path[1:], f)
 		if err != nil {
 			return nil, err
 		}
@@ -259,7 +259,7 @@ func at(node any, path GraphPath, f func(any) (any, error)) (any, error) {
 		if element == len(list) {
 			list = append(list, nil)
 		}
-		value, err := at(list[element], path[1:], f)
+		value, err := graphAt(list[element], path[1:], f)
 		if err != nil {
 			return nil, err
 		}
@@ -269,9 +269,9 @@ func at(node any, path GraphPath, f func(any) (any, error)) (any, error) {
 	return node, nil
 }
 
-// merged gives what two deliveries of a value make together: the members of objects are
+// mergedValues gives what two deliveries of a value make together: the members of objects are
 // joined, the items of lists one by one, and of anything else the later one counts.
-func merged(old, later any) any {
+func mergedValues(old, later any) any {
 	switch later := later.(type) {
 	case map[string]any:
 		object, ok := old.(map[string]any)
@@ -279,7 +279,7 @@ func merged(old, later any) any {
 			return later
 		}
 		for name, value := range later {
-			object[name] = merged(object[name], value)
+			object[name] = mergedValues(object[name], value)
 		}
 		return object
 	case []any:
@@ -291,7 +291,7 @@ func merged(old, later any) any {
 			if i == len(list) {
 				return append(list, later[i:]...)
 			}
-			list[i] = merged(list[i], value)
+			list[i] = mergedValues(list[i], value)
 		}
 		return list
 	}

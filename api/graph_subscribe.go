@@ -32,7 +32,7 @@ func Subscribe[T any](ctx context.Context, g *Graph, query string, vars any, opt
 		for answer, err := range g.Subscribe(ctx, query, vars, opts...) {
 			var v T
 			if err == nil {
-				v, err = typed[T](answer)
+				v, err = typedGraph[T](answer)
 			}
 			if !yield(v, err) {
 				return
@@ -70,7 +70,7 @@ func (g *Graph) Subscribe(ctx context.Context, query string, vars any, opts ...p
 		defer resp.Close()
 		var payloads iter.Seq2[json.RawMessage, error]
 		var merge graphMerge
-		switch media := mediaOf(resp); {
+		switch media := graphMediaOf(resp); {
 		case media == "text/event-stream" && resp.StatusCode == 200:
 			payloads = eventPayloads(resp)
 		case media == "multipart/mixed" && resp.StatusCode == 200:
@@ -98,7 +98,7 @@ func (g *Graph) Subscribe(ctx context.Context, query string, vars any, opts ...p
 			}
 		}
 		if merge.hasNext {
-			yield(nil, cutShort(resp))
+			yield(nil, graphCut(resp))
 		}
 	}
 }
@@ -162,12 +162,12 @@ func eventPayloads(resp *parley.Response) iter.Seq2[json.RawMessage, error] {
 				data = append(append(data, '\n'), value...)
 			}
 		}
-		yield(nil, cutShort(resp))
+		yield(nil, graphCut(resp))
 	}
 }
 
-// cutShort is the error of a stream that ended too early.
-func cutShort(resp *parley.Response) error {
+// graphCut is the error of a stream that ended too early.
+func graphCut(resp *parley.Response) error {
 	err := wrongAnswer(resp, fmt.Errorf("%w: before the operation was complete: %w", parley.ErrRead, io.ErrUnexpectedEOF)).(*parley.Error)
 	err.Op, err.Phase = "read", parley.PhaseRead
 	return err
@@ -223,10 +223,10 @@ func unwrapPayload(raw json.RawMessage) ([]json.RawMessage, error) {
 		return []json.RawMessage{raw}, nil
 	}
 	var payloads []json.RawMessage
-	if !isNull(payload) {
+	if !rawNull(payload) {
 		payloads = append(payloads, payload)
 	}
-	if errs := members["errors"]; !isNull(errs) {
+	if errs := members["errors"]; !rawNull(errs) {
 		last, err := plainJSON(map[string]json.RawMessage{"errors": errs})
 		if err != nil {
 			return nil, err

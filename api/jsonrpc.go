@@ -90,7 +90,7 @@ func jsonKind(value any) (byte, error) {
 		switch {
 		case err != nil:
 			return 0, err
-		case isNull(encoded):
+		case rawNull(encoded):
 			return 0, nil
 		case encoded[0] == '[' || encoded[0] == '{':
 			return encoded[0], nil
@@ -172,6 +172,6 @@ func (j *JSONRPC) post(ctx context.Context, body any, opts []parley.RequestOptio
 	if err = errors.Join(j.err, err); err != nil {
 		return nil, wrongCall(err)
 	}
-	all := slices.Concat([]parley.RequestOption{acceptJSON}, j.opts, rest, []parley.RequestOption{parley.WithJSON(body)})
+	all := slices.Concat([]parley.RequestOption{acceptRPC}, j.opts, rest, []parley.RequestOption{parley.WithJSON(body)})
 	return j.client.Post(ctx, j.url, all...)
 }

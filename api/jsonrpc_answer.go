@@ -25,7 +25,7 @@ func parseRPCAnswer(raw json.RawMessage) (a rpcAnswer, err error) {
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
 		return a, invalidAnswer("it is no object")
 	}
-	if id := members["id"]; !isNull(id) {
+	if id := members["id"]; !rawNull(id) {
 		if id[0] == '{' || id[0] == '[' || id[0] == 't' || id[0] == 'f' {
 			return a, invalidAnswer("its id is neither a string nor a number nor null")
 		}
@@ -57,16 +57,16 @@ func parseRPCError(raw json.RawMessage) (*RPCError, error) {
 		return nil, invalidAnswer("its error is no object")
 	}
 	e := &RPCError{Data: members["data"]}
-	if code := members["code"]; isNull(code) || json.Unmarshal(code, &e.Code) != nil {
+	if code := members["code"]; rawNull(code) || json.Unmarshal(code, &e.Code) != nil {
 		return nil, invalidAnswer("its error has no code that is an integer")
 	}
-	if message := members["message"]; isNull(message) || json.Unmarshal(message, &e.Message) != nil {
+	if message := members["message"]; rawNull(message) || json.Unmarshal(message, &e.Message) != nil {
 		return nil, invalidAnswer("its error has no message")
 	}
 	return e, nil
 }
 
-func isNull(raw json.RawMessage) bool { return len(raw) == 0 || raw[0] == 'n' }
+func rawNull(raw json.RawMessage) bool { return len(raw) == 0 || raw[0] == 'n' }
 
 // idOf reads an id as a number, which is what all calls have here. ok is false for one that no
 // call can have. A string of digits is another id than the number.
@@ -100,8 +100,8 @@ func rpcContent(resp *parley.Response) (json.RawMessage, error) {
 	return raw, resp.JSON(&raw)
 }
 
-// both joins what the status says with what the content says.
-func both(status error, fault *RPCError) error {
+// rpcBoth joins what the status says with what the content says.
+func rpcBoth(status error, fault *RPCError) error {
 	switch {
 	case fault == nil:
 		return status
@@ -136,7 +136,7 @@ func rpcResult(resp *parley.Response, id uint64) (callResult, error) {
 	case err != nil:
 		return callResult{}, err
 	case status != nil || a.fault != nil:
-		return callResult{}, both(status, a.fault)
+		return callResult{}, rpcBoth(status, a.fault)
 	}
 	return callResult{resp, a.result}, nil
 }

@@ -154,7 +154,7 @@ func (b *Batch) take(resp *parley.Response) error {
 		a, err := parseRPCAnswer(raw)
 		switch {
 		case err == nil && a.fault != nil && a.id == nil:
-			return b.failed(both(status, a.fault))
+			return b.failed(rpcBoth(status, a.fault))
 		case status != nil:
 			return b.failed(status)
 		case err == nil:

@@ -17,8 +17,8 @@ import (
 
 func TestBatch_answersAreMatchedByTheirIDs(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, serveRPC)
-	rpc := api.NewJSONRPC(newTestClient(t, server.URL), "")
+	server := newRPCServer(t, serveRPC)
+	rpc := api.NewJSONRPC(newRPCClient(t, server.URL), "")
 	batch := rpc.NewBatch()
 	sum := api.BatchCall[int](batch, "add", []int{1, 2, 4})
 	batch.Notify("log", []any{"summed up"})
@@ -52,8 +52,8 @@ func TestBatch_answersAreMatchedByTheirIDs(t *testing.T) {
 
 func TestBatch_withoutCalls(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, serveRPC)
-	rpc := api.NewJSONRPC(newTestClient(t, server.URL), "")
+	server := newRPCServer(t, serveRPC)
+	rpc := api.NewJSONRPC(newRPCClient(t, server.URL), "")
 	require.NoError(t, rpc.NewBatch().Send(t.Context()))
 	require.Empty(t, server.all(), "an empty batch is not sent")
 	batch := rpc.NewBatch()
@@ -77,12 +77,12 @@ func TestBatch_withoutCalls(t *testing.T) {
 func TestBatch_hostileAnswers(t *testing.T) {
 	t.Parallel()
 	status, answer := 200, ""
-	server := newFakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+	server := newRPCServer(t, func(w http.ResponseWriter, r *http.Request) {
 		var calls []rpcCall
 		json.NewDecoder(r.Body).Decode(&calls)
-		says(status, strings.NewReplacer("ID1", string(calls[0].ID), "ID2", string(calls[1].ID)).Replace(answer))(w, r)
+		rpcSays(status, strings.NewReplacer("ID1", string(calls[0].ID), "ID2", string(calls[1].ID)).Replace(answer))(w, r)
 	})
-	rpc := api.NewJSONRPC(newTestClient(t, server.URL, parley.WithMaxBodyBytes(1<<20)), "")
+	rpc := api.NewJSONRPC(newRPCClient(t, server.URL, parley.WithMaxBodyBytes(1<<20)), "")
 	const one, two = `{"jsonrpc":"2.0","result":1,"id":ID1}`, `{"jsonrpc":"2.0","result":2,"id":ID2}`
 	const stray = `{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request"},"id":null}`
 	invalid := &api.RPCError{Code: api.CodeInvalidRequest}

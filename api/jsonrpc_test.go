@@ -39,13 +39,13 @@ func serveRPC(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(http.StatusNoContent)
 			return
 		}
-		says(200, answerRPC(c))(w, r)
+		rpcSays(200, answerRPC(c))(w, r)
 		return
 	}
 	var calls []rpcCall
 	var answers []string
 	if err := json.Unmarshal(body, &calls); err != nil {
-		says(200, `{"jsonrpc":"2.0","error":{"code":-32700,"message":"Parse error"},"id":null}`)(w, r)
+		rpcSays(200, `{"jsonrpc":"2.0","error":{"code":-32700,"message":"Parse error"},"id":null}`)(w, r)
 		return
 	}
 	for i := len(calls) - 1; i >= 0; i-- {
@@ -57,7 +57,7 @@ func serveRPC(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusAccepted)
 		return
 	}
-	says(200, "["+strings.Join(answers, ", ")+"]")(w, r)
+	rpcSays(200, "["+strings.Join(answers, ", ")+"]")(w, r)
 }
 
 func answerRPC(c rpcCall) string {
@@ -84,8 +84,8 @@ func answerRPC(c rpcCall) string {
 
 func TestJSONRPC_requestsOnTheWire(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, serveRPC)
-	rpc := api.NewJSONRPC(newTestClient(t, server.URL), "rpc", parley.WithHeader("X-Of", "all"))
+	server := newRPCServer(t, serveRPC)
+	rpc := api.NewJSONRPC(newRPCClient(t, server.URL), "rpc", parley.WithHeader("X-Of", "all"))
 	type named struct {
 		A int `json:"a"`
 	}
@@ -142,7 +142,7 @@ func TestJSONRPC_theWholeRequestInBytes(t *testing.T) {
 		got <- r.Head + string(r.Content)
 		return wiretest.OK(`{"jsonrpc":"2.0","result":19,"id":1}`)
 	}))
-	rpc := api.NewJSONRPC(newTestClient(t, server.URL(), parley.WithHeader("User-Agent", "test")), "rpc")
+	rpc := api.NewJSONRPC(newRPCClient(t, server.URL(), parley.WithHeader("User-Agent", "test")), "rpc")
 	v, err := api.Call[int](t.Context(), rpc, "subtract", []int{42, 23})
 	require.NoError(t, err)
 	require.Equal(t, 19, v)
@@ -153,8 +153,8 @@ func TestJSONRPC_theWholeRequestInBytes(t *testing.T) {
 
 func TestJSONRPC_results(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, serveRPC)
-	rpc := api.NewJSONRPC(newTestClient(t, server.URL), "")
+	server := newRPCServer(t, serveRPC)
+	rpc := api.NewJSONRPC(newRPCClient(t, server.URL), "")
 	sum, err := api.Call[int](t.Context(), rpc, "add", []int{1, 2, 4})
 	require.NoError(t, err)
 	require.Equal(t, 7, sum)
@@ -188,12 +188,12 @@ func TestJSONRPC_results(t *testing.T) {
 func TestJSONRPC_answersAreReadStrictly(t *testing.T) {
 	t.Parallel()
 	status, answer := 200, ""
-	server := newFakeServer(t, func(w http.ResponseWriter, r *http.Request) {
+	server := newRPCServer(t, func(w http.ResponseWriter, r *http.Request) {
 		var c rpcCall
 		json.NewDecoder(r.Body).Decode(&c)
-		says(status, strings.ReplaceAll(answer, "ID", string(c.ID)))(w, r)
+		rpcSays(status, strings.ReplaceAll(answer, "ID", string(c.ID)))(w, r)
 	})
-	c := newTestClient(t, server.URL, parley.WithMaxBodyBytes(1000))
+	c := newRPCClient(t, server.URL, parley.WithMaxBodyBytes(1000))
 	rpc := api.NewJSONRPC(c, "")
 	fault := func(code int) error { return &api.RPCError{Code: code} }
 	for name, test := range map[string]struct {
@@ -287,7 +287,7 @@ func TestJSONRPC_notificationsHaveNoAnswer(t *testing.T) {
 		"a status and an error":    {400, `{"jsonrpc":"2.0","error":{"code":-32600,"message":"x"},"id":null}`, &api.RPCError{Code: -32600}},
 		"a broken error is no one": {200, `{"jsonrpc":"2.0","error":{"code":"x"},"id":null}`, nil},
 	} {
-		rpc := api.NewJSONRPC(newTestClient(t, newFakeServer(t, says(test.status, test.body)).URL), "")
+		rpc := api.NewJSONRPC(newRPCClient(t, newRPCServer(t, rpcSays(test.status, test.body)).URL), "")
 		batch := rpc.NewBatch()
 		batch.Notify("a", nil)
 		batch.Notify("b", nil)
@@ -307,8 +307,8 @@ func TestJSONRPC_notificationsHaveNoAnswer(t *testing.T) {
 
 func TestJSONRPC_idsAreUsedOnce(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, serveRPC)
-	rpc := api.NewJSONRPC(newTestClient(t, server.URL), "")
+	server := newRPCServer(t, serveRPC)
+	rpc := api.NewJSONRPC(newRPCClient(t, server.URL), "")
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
@@ -348,11 +348,11 @@ func TestJSONRPC_idsAreUsedOnce(t *testing.T) {
 
 func TestJSONRPC_aBrokenConnectionIsTold(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, func(w http.ResponseWriter, _ *http.Request) {
+	server := newRPCServer(t, func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Length", "1000")
 		io.WriteString(w, `{"jsonrpc":"2.0",`)
 	})
-	rpc := api.NewJSONRPC(newTestClient(t, server.URL), "")
+	rpc := api.NewJSONRPC(newRPCClient(t, server.URL), "")
 	_, err := rpc.Call(t.Context(), "a", nil)
 	require.ErrorIs(t, err, parley.ErrNetwork)
 	batch := rpc.NewBatch()

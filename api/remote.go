@@ -135,7 +135,7 @@ func (r *Remote) call(ctx context.Context, method string, fields any, opts []par
 	if err != nil {
 		return callResult{}, wrongCall(err)
 	}
-	all := slices.Concat([]parley.RequestOption{acceptJSON}, r.opts, rest, []parley.RequestOption{parley.WithJSON(body)})
+	all := slices.Concat([]parley.RequestOption{acceptRPC}, r.opts, rest, []parley.RequestOption{parley.WithJSON(body)})
 	resp, err := r.client.Post(ctx, target, all...)
 	if err != nil {
 		return callResult{}, err
@@ -143,7 +143,7 @@ func (r *Remote) call(ctx context.Context, method string, fields any, opts []par
 	return how.result(resp)
 }
 
-var acceptJSON = parley.WithHeader("Accept", "application/json")
+var acceptRPC = parley.WithHeader("Accept", "application/json")
 
 // body gives what is posted.
 func (how *remoteConfig) body(fields any) (any, error) {
@@ -187,11 +187,11 @@ func (r *Remote) target(method, suffix string) (string, error) {
 	if method != "" {
 		segments = slices.Concat(r.path, strings.Split(method, "/"))
 	}
-	return pathBelow(r.url, segments, suffix)
+	return remotePath(r.url, segments, suffix)
 }
 
-// pathBelow gives the reference of what is below base, whose query stays behind the path.
-func pathBelow(base string, segments []string, suffix string) (string, error) {
+// remotePath gives the reference of what is below base, whose query stays behind the path.
+func remotePath(base string, segments []string, suffix string) (string, error) {
 	path, tail := base, ""
 	if i := strings.IndexAny(base, "?#"); i >= 0 {
 		path, tail = base[:i], base[i:]

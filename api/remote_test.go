@@ -20,30 +20,30 @@ import (
 	"github.com/seed-0474a412/parley/api"
 )
 
-// told is what a server got.
-type told struct {
+// rpcSeen is what a server got.
+type rpcSeen struct {
 	Method, Target string
 	Header         http.Header
 	Body           string
 }
 
-// fakeServer answers with a handler and keeps what it got.
-type fakeServer struct {
+// rpcServer answers with a handler and keeps what it got.
+type rpcServer struct {
 	URL string
 	mu  sync.Mutex
-	got []told
+	got []rpcSeen
 }
 
-func newFakeServer(t testing.TB, answer http.HandlerFunc) *fakeServer {
+func newRPCServer(t testing.TB, answer http.HandlerFunc) *rpcServer {
 	t.Helper()
-	f := new(fakeServer)
+	f := new(rpcServer)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
 			return // the client has gone
 		}
 		f.mu.Lock()
-		f.got = append(f.got, told{r.Method, r.RequestURI, r.Header.Clone(), string(body)})
+		f.got = append(f.got, rpcSeen{r.Method, r.RequestURI, r.Header.Clone(), string(body)})
 		f.mu.Unlock()
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		answer(w, r)
@@ -54,7 +54,7 @@ func newFakeServer(t testing.TB, answer http.HandlerFunc) *fakeServer {
 }
 
 // all gives what the server got since the last call.
-func (f *fakeServer) all() []told {
+func (f *rpcServer) all() []rpcSeen {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	got := f.got
@@ -63,15 +63,15 @@ func (f *fakeServer) all() []told {
 }
 
 // one gives the one request that the server got.
-func (f *fakeServer) one(t testing.TB) told {
+func (f *rpcServer) one(t testing.TB) rpcSeen {
 	t.Helper()
 	got := f.all()
 	require.Len(t, got, 1)
 	return got[0]
 }
 
-// says answers with JSON.
-func says(status int, body string) http.HandlerFunc {
+// rpcSays answers with JSON.
+func rpcSays(status int, body string) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(status)
@@ -79,8 +79,8 @@ func says(status int, body string) http.HandlerFunc {
 	}
 }
 
-// newTestClient gives a session that must not leave responses open.
-func newTestClient(t testing.TB, base string, opts ...parley.ClientOption) *parley.Client {
+// newRPCClient gives a session that must not leave responses open.
+func newRPCClient(t testing.TB, base string, opts ...parley.ClientOption) *parley.Client {
 	t.Helper()
 	c, err := parley.New(append([]parley.ClientOption{parley.WithBaseURL(base), parley.WithEnv(false)}, opts...)...)
 	require.NoError(t, err)
@@ -93,8 +93,8 @@ func newTestClient(t testing.TB, base string, opts ...parley.ClientOption) *parl
 
 func TestRemote_fieldsAreMergedOverTheDefaults(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, says(200, "{}"))
-	c := newTestClient(t, server.URL)
+	server := newRPCServer(t, rpcSays(200, "{}"))
+	c := newRPCClient(t, server.URL)
 	type channel struct {
 		Channel string `json:"channel,omitempty"`
 		Token   string `json:"token,omitempty"`
@@ -140,8 +140,8 @@ func TestRemote_fieldsAreMergedOverTheDefaults(t *testing.T) {
 
 func TestRemote_aSessionsEncoderEncodesTheFields(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, says(200, "{}"))
-	c := newTestClient(t, server.URL, parley.WithJSONEncoder(func(v any) ([]byte, error) {
+	server := newRPCServer(t, rpcSays(200, "{}"))
+	c := newRPCClient(t, server.URL, parley.WithJSONEncoder(func(v any) ([]byte, error) {
 		return json.MarshalIndent(v, "", " ")
 	}))
 	_, err := api.NewRemote(c, "", api.WithDefaultFields(map[string]any{"a": 1})).Call(t.Context(), "", nil)
@@ -151,8 +151,8 @@ func TestRemote_aSessionsEncoderEncodesTheFields(t *testing.T) {
 
 func TestRemote_methodsArePathsBelowIt(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, says(200, "{}"))
-	c := newTestClient(t, server.URL+"/base?key=1")
+	server := newRPCServer(t, rpcSays(200, "{}"))
+	c := newRPCClient(t, server.URL+"/base?key=1")
 	for name, test := range map[string]struct {
 		remote *api.Remote
 		method string
@@ -214,8 +214,8 @@ func checkSlack(s slackStatus) error {
 func TestRemote_checksFindFailuresIn200(t *testing.T) {
 	t.Parallel()
 	answer := ""
-	server := newFakeServer(t, func(w http.ResponseWriter, r *http.Request) { says(200, answer)(w, r) })
-	c := newTestClient(t, server.URL)
+	server := newRPCServer(t, func(w http.ResponseWriter, r *http.Request) { rpcSays(200, answer)(w, r) })
+	c := newRPCClient(t, server.URL)
 	slack := api.NewRemote(c, "api", api.WithResultCheck(checkSlack))
 	type user struct{ Name string }
 
@@ -292,8 +292,8 @@ func TestRemote_answers(t *testing.T) {
 		"more than is allowed":  {200, `"` + strings.Repeat("x", 2000) + `"`, nil, parley.ErrBodyTooLarge},
 		"deeply nested nothing": {200, strings.Repeat("[", 900), nil, parley.ErrDecoding},
 	} {
-		server := newFakeServer(t, says(test.status, test.body))
-		got, err := api.NewRemote(newTestClient(t, server.URL, parley.WithMaxBodyBytes(1000)), "x").Call(t.Context(), "y", nil)
+		server := newRPCServer(t, rpcSays(test.status, test.body))
+		got, err := api.NewRemote(newRPCClient(t, server.URL, parley.WithMaxBodyBytes(1000)), "x").Call(t.Context(), "y", nil)
 		require.Equal(t, test.want, got, name)
 		if test.is == nil {
 			require.NoError(t, err, name)
@@ -301,8 +301,8 @@ func TestRemote_answers(t *testing.T) {
 			require.ErrorIs(t, err, test.is, name)
 		}
 	}
-	server := newFakeServer(t, says(403, `{"ok":false,"error":"denied"}`))
-	remote := api.NewRemote(newTestClient(t, server.URL), "x", api.WithResultCheck(checkSlack))
+	server := newRPCServer(t, rpcSays(403, `{"ok":false,"error":"denied"}`))
+	remote := api.NewRemote(newRPCClient(t, server.URL), "x", api.WithResultCheck(checkSlack))
 	_, err := remote.Call(t.Context(), "y", nil)
 	var status *parley.StatusError
 	require.ErrorAs(t, err, &status)
@@ -311,16 +311,16 @@ func TestRemote_answers(t *testing.T) {
 	require.NoError(t, status.Decode(&said))
 	require.Equal(t, "denied", said.Error)
 
-	server = newFakeServer(t, says(200, `{"a":1}`))
-	_, err = api.Call[[]int](t.Context(), api.NewRemote(newTestClient(t, server.URL), "x"), "y", nil)
+	server = newRPCServer(t, rpcSays(200, `{"a":1}`))
+	_, err = api.Call[[]int](t.Context(), api.NewRemote(newRPCClient(t, server.URL), "x"), "y", nil)
 	require.ErrorIs(t, err, parley.ErrDecoding)
 	require.ErrorContains(t, err, "/x/y: decode: cannot decode the body as the result")
 }
 
 func TestRemote_mistakesAreToldByTheCall(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, says(200, "{}"))
-	c := newTestClient(t, server.URL)
+	server := newRPCServer(t, rpcSays(200, "{}"))
+	c := newRPCClient(t, server.URL)
 	defaults := api.WithDefaultFields(map[string]any{"a": 1})
 	for name, test := range map[string]struct {
 		remote *api.Remote
@@ -347,8 +347,8 @@ func TestRemote_mistakesAreToldByTheCall(t *testing.T) {
 
 func TestRemote_isSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
-	remote := api.NewRemote(newTestClient(t, server.URL), "x", api.WithDefaultFields(map[string]any{"token": "t"}))
+	server := newRPCServer(t, func(w http.ResponseWriter, r *http.Request) { io.Copy(w, r.Body) })
+	remote := api.NewRemote(newRPCClient(t, server.URL), "x", api.WithDefaultFields(map[string]any{"token": "t"}))
 	var wg sync.WaitGroup
 	for i := range 16 {
 		wg.Go(func() {
@@ -363,8 +363,8 @@ func TestRemote_isSafeForConcurrentUse(t *testing.T) {
 
 func TestRemote_aCallEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	server := newFakeServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	c := newTestClient(t, server.URL)
+	server := newRPCServer(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	c := newRPCClient(t, server.URL)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(20*time.Millisecond, cancel)
 	for _, p := range []api.Procedures{api.NewRemote(c, "x"), api.NewJSONRPC(c, "x")} {
@@ -377,7 +377,7 @@ func TestRemote_aCallEndsWithItsContext(t *testing.T) {
 
 func TestWrappers_printNothingSecret(t *testing.T) {
 	t.Parallel()
-	c := newTestClient(t, "http://a.test/")
+	c := newRPCClient(t, "http://a.test/")
 	const url = "http://user:secret@a.test/rpc?key=secret#secret"
 	option := api.WithDefaultFields(map[string]any{"token": "secret"})
 	for want, v := range map[string]any{
