@@ -176,7 +176,7 @@ func plainJSON(v any) (json.RawMessage, error) {
 // wrongAnswer is the error of a call whose answer came, but is not what it must be.
 func wrongAnswer(resp *parley.Response, err error) error {
 	e := &parley.Error{Op: "decode", Phase: parley.PhaseDecode, Sent: parley.Answering, Err: err}
-	if resp.Request != nil {
+	if resp != nil && resp.Request != nil {
 		e.Method, e.URL = resp.Request.Method, resp.Request.URL
 	}
 	return e
