@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"mime"
+	"slices"
 
 	"github.com/seed-0474a412/parley"
 )
@@ -122,17 +123,8 @@ func graphOf(members map[string]json.RawMessage) (*GraphAnswer, error) {
 		}
 		a.Data = data
 	}
-	for name, to := range map[string]any{"errors": &a.Errors, "extensions": &a.Extensions, "hasNext": &a.HasNext} {
-		if member := members[name]; !rawNull(member) {
-			if err := json.Unmarshal(member, to); err != nil {
-				return nil, notGraph("its %s: %w", name, err)
-			}
-		}
-	}
-	for _, e := range a.Errors {
-		if e == nil {
-			return nil, notGraph("one of its errors is null")
-		}
+	if err := a.take(members); err != nil {
+		return nil, err
 	}
 	if !hasData && len(a.Errors) == 0 {
 		return nil, notGraph("it has neither data nor errors")
@@ -140,9 +132,33 @@ func graphOf(members map[string]json.RawMessage) (*GraphAnswer, error) {
 	return a, nil
 }
 
+// take fills in what all payloads may have beside data. Extensions that are no object are
+// as if they were not there, so that they cost nobody the data.
+func (a *GraphAnswer) take(members map[string]json.RawMessage) error {
+	if json.Unmarshal(members["extensions"], &a.Extensions) != nil {
+		a.Extensions = nil
+	}
+	for name, to := range map[string]any{"errors": &a.Errors, "hasNext": &a.HasNext} {
+		if member := members[name]; !rawNull(member) {
+			if err := json.Unmarshal(member, to); err != nil {
+				return notGraph("its %s: %w", name, err)
+			}
+		}
+	}
+	return a.Errors.check()
+}
+
+// check refuses a null among the errors.
+func (e GraphErrors) check() error {
+	if slices.Contains(e, nil) {
+		return notGraph("one of its errors is null")
+	}
+	return nil
+}
+
 // ErrNotGraph says that an answer is none by the rules of GraphQL. It matches
 // parley.ErrDecoding.
-var ErrNotGraph error = &rpcKind{"no answer by GraphQL", parley.ErrDecoding}
+var ErrNotGraph error = &answerKind{"no answer by GraphQL", parley.ErrDecoding}
 
 func notGraph(format string, args ...any) error {
 	return fmt.Errorf("%w: %w", ErrNotGraph, fmt.Errorf(format, args...))

@@ -32,12 +32,36 @@ func (e GraphErrors) Unwrap() []error {
 	return all
 }
 
-// GraphError is one error of an answer of GraphQL.
+// GraphError is one error of an answer of GraphQL. Members of another type than they must
+// have are as if they were not there, but for the message.
 type GraphError struct {
 	Message    string                     `json:"message"`
 	Locations  []GraphLocation            `json:"locations,omitempty"`  // in the document
 	Path       GraphPath                  `json:"path,omitempty"`       // of the field in the data that it is about; nil: of none
 	Extensions map[string]json.RawMessage `json:"extensions,omitempty"` // what the server says beside that
+}
+
+// UnmarshalJSON reads an error.
+func (e *GraphError) UnmarshalJSON(data []byte) error {
+	var members struct {
+		Message                     string
+		Locations, Path, Extensions json.RawMessage
+	}
+	if err := json.Unmarshal(data, &members); err != nil {
+		return err
+	}
+	*e = GraphError{Message: members.Message}
+	// What is beside the message must not hide it.
+	if json.Unmarshal(members.Locations, &e.Locations) != nil {
+		e.Locations = nil
+	}
+	if json.Unmarshal(members.Path, &e.Path) != nil {
+		e.Path = nil
+	}
+	if json.Unmarshal(members.Extensions, &e.Extensions) != nil {
+		e.Extensions = nil
+	}
+	return nil
 }
 
 // GraphLocation is a place in a document. Both count from 1.

@@ -99,12 +99,8 @@ func (m *graphMerge) first(members map[string]json.RawMessage, raw json.RawMessa
 // later takes a payload that adds to the answer.
 func (m *graphMerge) later(members map[string]json.RawMessage, raw json.RawMessage, single bool) (*GraphAnswer, error) {
 	a := &GraphAnswer{}
-	for name, to := range map[string]any{"errors": &a.Errors, "extensions": &a.Extensions, "hasNext": &a.HasNext} {
-		if member := members[name]; !rawNull(member) {
-			if err := json.Unmarshal(member, to); err != nil {
-				return nil, notGraph("its %s: %w", name, err)
-			}
-		}
+	if err := a.take(members); err != nil {
+		return nil, err
 	}
 	m.hasNext = a.HasNext
 	changed, faults, err := m.step(raw)
@@ -120,11 +116,6 @@ func (m *graphMerge) later(members map[string]json.RawMessage, raw json.RawMessa
 		return nil, err
 	}
 	a.Errors = append(a.Errors, faults...)
-	for _, e := range a.Errors {
-		if e == nil {
-			return nil, notGraph("one of its errors is null")
-		}
-	}
 	if !changed && len(a.Errors) == 0 && a.Extensions == nil {
 		return nil, nil
 	}
@@ -158,12 +149,7 @@ func (m *graphMerge) step(raw json.RawMessage) (changed bool, faults GraphErrors
 		delete(m.pending, c.ID)
 		faults = append(faults, c.Errors...)
 	}
-	for _, e := range faults {
-		if e == nil {
-			return false, nil, notGraph("one of its errors is null")
-		}
-	}
-	return len(s.Incremental) > 0, faults, nil
+	return len(s.Incremental) > 0, faults, faults.check()
 }
 
 // apply puts a part into its place.

@@ -45,7 +45,7 @@ func Subscribe[T any](ctx context.Context, g *Graph, query string, vars any, opt
 // results as they come. What the server delivers of a query later is merged into the
 // data that came before: Data is all so far, and HasNext says that there is more to come.
 // Each result is encoded anew, so that many small steps of something large take their
-// time.
+// time, and it grows with what the server sends, which [parley.WithMaxBodyBytes] bounds.
 //
 // The server may send events (the distinct connections mode of
 // https://github.com/enisdenjo/graphql-sse), parts (multipart/mixed: incremental delivery

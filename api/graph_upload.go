@@ -126,6 +126,9 @@ type uploadForm struct {
 // takeUploads gives the variables with null in the place of every file, and the files; nil
 // if there are none.
 func takeUploads(vars any) (any, *uploadForm, error) {
+	if vars == nil {
+		return nil, nil, nil
+	}
 	f := &uploadForm{found: make(map[string]parley.Part), names: make(map[string]string), paths: make(map[string][]string)}
 	finder := uploadFinder{f.found, make(map[seenValue]bool)}
 	finder.find(reflect.ValueOf(vars))

@@ -20,7 +20,8 @@ import (
 //	}
 //	n, err := sum.Result()
 //
-// A Batch is sent once, and is for one goroutine until that has ended.
+// A Batch is sent once, and is for one goroutine until that has ended. What is added to it
+// later is not sent.
 type Batch struct {
 	rpc      *JSONRPC
 	requests []rpcRequest
@@ -55,6 +56,9 @@ func (b *Batch) Len() int { return len(b.requests) }
 func BatchCall[T any](b *Batch, method string, params any) *BatchResult[T] {
 	id := b.rpc.ids.Add(1)
 	slot := new(batchSlot)
+	if b.sent {
+		slot.err = errSentTwice
+	}
 	b.slots[id] = slot
 	b.add(method, params, &id)
 	return &BatchResult[T]{b, slot}

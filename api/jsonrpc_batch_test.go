@@ -47,6 +47,8 @@ func TestBatch_answersAreMatchedByTheirIDs(t *testing.T) {
 		require.ErrorIs(t, err, parley.ErrDecoding)
 	}
 	require.ErrorContains(t, batch.Send(t.Context()), "sent already")
+	_, err = api.BatchCall[int](batch, "add", nil).Result()
+	require.ErrorContains(t, err, "sent already")
 	require.Empty(t, server.all())
 }
 

@@ -50,22 +50,22 @@ func (e *RPCError) Decode(v any) error {
 	return nil
 }
 
-// rpcKind is a way in which an answer breaks the rules of JSON-RPC.
-type rpcKind struct {
+// answerKind is a way in which an answer breaks the rules.
+type answerKind struct {
 	text  string
 	wider error
 }
 
-func (k *rpcKind) Error() string        { return k.text }
-func (k *rpcKind) Is(target error) bool { return k.wider != nil && errors.Is(k.wider, target) }
+func (k *answerKind) Error() string        { return k.text }
+func (k *answerKind) Is(target error) bool { return k.wider != nil && errors.Is(k.wider, target) }
 
 // What can be wrong with an answer by the rules of JSON-RPC 2.0. All match
 // ErrInvalidAnswer, which matches parley.ErrDecoding.
 var (
-	ErrInvalidAnswer error = &rpcKind{"no answer by JSON-RPC 2.0", parley.ErrDecoding}
-	ErrMissingAnswer error = &rpcKind{"the call has no answer", ErrInvalidAnswer}
-	ErrUnknownID     error = &rpcKind{"the answer has the id of no call", ErrInvalidAnswer}
-	ErrDuplicateID   error = &rpcKind{"the call has several answers", ErrInvalidAnswer}
+	ErrInvalidAnswer error = &answerKind{"no answer by JSON-RPC 2.0", parley.ErrDecoding}
+	ErrMissingAnswer error = &answerKind{"the call has no answer", ErrInvalidAnswer}
+	ErrUnknownID     error = &answerKind{"the answer has the id of no call", ErrInvalidAnswer}
+	ErrDuplicateID   error = &answerKind{"the call has several answers", ErrInvalidAnswer}
 )
 
 func invalidAnswer(format string, args ...any) error {

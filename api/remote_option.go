@@ -59,6 +59,9 @@ func (how *remoteConfig) fail(err error) { how.err = errors.Join(how.err, err) }
 // name at the top level of the object alone: a call's own field replaces a default, also
 // by null, and an object within is replaced as a whole. Of several WithDefaultFields the
 // later one wins in the same way, so that one given to a call wins over the Remote's.
+//
+// A token among them is content, not a credential of the session: a redirect with status 307
+// or 308 takes it along wherever it leads, unless [parley.WithRedirectPolicy] forbids that.
 func WithDefaultFields(fields any) parley.RequestOption {
 	more, err := fieldsOf(fields)
 	return newWrapperOption("WithDefaultFields", func(how *remoteConfig) {
