@@ -38,6 +38,9 @@ func NewGraph(c *parley.Client, url string, opts ...parley.RequestOption) *Graph
 	if g.opts, err = splitOptions(opts, &g.how); err != nil {
 		g.how.err = errors.Join(g.how.err, err)
 	}
+	if c == nil {
+		g.how.err = errNoClient
+	}
 	return g
 }
 
@@ -45,7 +48,7 @@ func NewGraph(c *parley.Client, url string, opts ...parley.RequestOption) *Graph
 func (g *Graph) Client() *parley.Client { return g.client }
 
 // Format prints where operations go to, for all verbs, and nothing that may be secret.
-func (g *Graph) Format(s fmt.State, _ rune) { printWrapper(s, "Graph", g.url) }
+func (g *Graph) Format(s fmt.State, _ rune) { printWrapper(s, "Graph", g.client, g.url) }
 
 // graphConfig is what options say of a Graph. Its map is never changed.
 type graphConfig struct {

@@ -63,8 +63,8 @@ func (m *graphMerge) next(raw json.RawMessage) (*GraphAnswer, error) {
 	}
 	_, hasData := members["data"]
 	_, hasPath := members["path"]
-	later := hasPath || !hasData && (members["incremental"] != nil || members["completed"] != nil || members["hasNext"] != nil)
-	if !later || !m.hasNext {
+	adds := hasPath || !hasData && (members["incremental"] != nil || members["completed"] != nil || members["hasNext"] != nil)
+	if !adds || !m.hasNext {
 		return m.first(members, raw)
 	}
 	return m.later(members, raw, hasPath)

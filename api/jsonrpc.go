@@ -28,10 +28,14 @@ type JSONRPC struct {
 }
 
 // NewJSONRPC gives the methods of the server at url, which is joined to the base URL of c
-// as the URLs of requests are; "" is the base URL itself. The options hold for every call.
+// as the URLs of requests are; "" is the base URL itself. The options hold for every call;
+// without a word of theirs, Accept is application/json.
 func NewJSONRPC(c *parley.Client, url string, opts ...parley.RequestOption) *JSONRPC {
 	j := &JSONRPC{client: c, url: url, ids: new(atomic.Uint64)}
 	j.opts, j.err = splitOptions(opts, &rpcConfig{})
+	if c == nil {
+		j.err = errNoClient
+	}
 	return j
 }
 
@@ -42,7 +46,7 @@ type rpcConfig struct{}
 func (j *JSONRPC) Client() *parley.Client { return j.client }
 
 // Format prints where the calls go to, for all verbs, and nothing that may be secret.
-func (j *JSONRPC) Format(s fmt.State, _ rune) { printWrapper(s, "JSONRPC", j.url) }
+func (j *JSONRPC) Format(s fmt.State, _ rune) { printWrapper(s, "JSONRPC", j.client, j.url) }
 
 // rpcRequest is a request object (section 4). Pointers leave members out whatever encoder
 // the session has.

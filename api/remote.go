@@ -27,9 +27,14 @@ type Remote struct {
 // NewRemote gives the procedures below url, which is joined to the base URL of c as the
 // URLs of requests are; "" is the base URL itself. Options are those of this package
 // ([WithDefaultFields], [WithResultCheck], [WithEnvelope], [WithMethodSuffix]) and any of
-// requests, which hold for every call. What is wrong with them is told by the first call.
+// requests, which hold for every call; without a word of theirs, Accept is application/json.
+// What is wrong with them is told by the first call.
 func NewRemote(c *parley.Client, url string, opts ...parley.RequestOption) *Remote {
-	return (&Remote{client: c, url: url}).With(opts...)
+	r := &Remote{client: c, url: url}
+	if c == nil {
+		r.how.fail(errNoClient)
+	}
+	return r.With(opts...)
 }
 
 // With gives a Remote with further options, which win over those of r.
@@ -61,7 +66,7 @@ func (r *Remote) Format(s fmt.State, _ rune) {
 	if err != nil {
 		where = r.url
 	}
-	printWrapper(s, "Remote", where)
+	printWrapper(s, "Remote", r.client, where)
 }
 
 // Procedures is what [Call] calls: a [Remote] or a [JSONRPC].

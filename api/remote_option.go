@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"net/http"
 	"net/url"
 	"strconv"
 	"strings"
@@ -185,6 +186,9 @@ func wrongAnswer(resp *parley.Response, err error) error {
 	return e
 }
 
+// errNoClient is the error of calls where a wrapper was made without a session.
+var errNoClient = errors.New("api: the session is nil")
+
 // wrongCall is the error of a call that cannot be made.
 func wrongCall(err error) error {
 	return &parley.Error{Op: "build", Phase: parley.PhaseRequest, Sent: parley.NotSent, Err: err}
@@ -201,12 +205,14 @@ func shortText(s string, n int) string {
 
 // printWrapper prints a wrapper without what may be secret: user information, query and
 // settings.
-func printWrapper(s fmt.State, name, ref string) {
+func printWrapper(s fmt.State, name string, c *parley.Client, ref string) {
 	where := "?"
-	if u, err := url.Parse(ref); err == nil {
-		u.User, u.RawQuery, u.Fragment, u.RawFragment = nil, "", "", ""
-		where = u.String()
+	if c != nil {
+		if req, err := c.NewRequest(http.MethodPost, ref); err == nil { // its URL has no user
+			u := url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path, RawPath: req.URL.RawPath}
+			where = u.String()
+		}
 	}
 	// Where it is printed to says by itself what goes wrong.
-	_, _ = io.WriteString(s, "<"+strings.TrimSpace(name+" "+where)+">")
+	_, _ = io.WriteString(s, "<"+name+" "+where+">")
 }

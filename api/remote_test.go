@@ -375,16 +375,36 @@ func TestRemote_aCallEndsWithItsContext(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
+func TestWrappers_withoutASessionAreErrors(t *testing.T) {
+	t.Parallel()
+	rpc := api.NewJSONRPC(nil, "")
+	_, err := rpc.Call(t.Context(), "x", nil)
+	require.ErrorContains(t, err, "the session is nil")
+	batch := rpc.NewBatch()
+	api.BatchCall[int](batch, "x", nil)
+	require.ErrorContains(t, batch.Send(t.Context()), "the session is nil")
+	_, err = api.NewRemote(nil, "").At("x").Call(t.Context(), "x", nil)
+	require.ErrorContains(t, err, "the session is nil")
+	_, err = api.NewGraph(nil, "").Execute(t.Context(), "x", nil)
+	require.ErrorContains(t, err, "the session is nil")
+	for _, err := range api.NewGraph(nil, "").Subscribe(t.Context(), "x", nil) {
+		require.ErrorContains(t, err, "the session is nil")
+	}
+}
+
 func TestWrappers_printNothingSecret(t *testing.T) {
 	t.Parallel()
-	c := newRPCClient(t, "http://a.test/")
+	c := newRPCClient(t, "http://a.test/base?key=secret")
 	const url = "http://user:secret@a.test/rpc?key=secret#secret"
 	option := api.WithDefaultFields(map[string]any{"token": "secret"})
 	for want, v := range map[string]any{
 		"<Remote http://a.test/rpc/users>": api.NewRemote(c, url, option).At("users"),
 		"<JSONRPC http://a.test/rpc>":      api.NewJSONRPC(c, url, parley.WithBearerToken("secret")),
 		"<Graph http://a.test/rpc>":        api.NewGraph(c, url, parley.WithBearerToken("secret")),
+		"<Remote http://a.test/base/a/b>":  api.NewRemote(c, "a").At("b"),
+		"<Graph http://a.test/base>":       api.NewGraph(c, ""),
 		"<Remote ?>":                       api.NewRemote(c, "http://secret%zz"),
+		"<JSONRPC ?>":                      api.NewJSONRPC(nil, "x"),
 	} {
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
 			require.Equal(t, want, fmt.Sprintf(verb, v), verb)
