@@ -17,7 +17,7 @@ type rpcAnswer struct {
 	fault  *RPCError // in place of result
 }
 
-// parseRPCAnswer reads a response object strictly. Where it is broken, what is known of
+// parseRPCAnswer reads a response object. Where it is broken, what is known of
 // its id is given all the same. An error without an id is taken for one with null, as a
 // server that could not read the request has none.
 func parseRPCAnswer(raw json.RawMessage) (a rpcAnswer, err error) {
@@ -37,6 +37,11 @@ func parseRPCAnswer(raw json.RawMessage) (a rpcAnswer, err error) {
 	}
 	result, hasResult := members["result"]
 	fault, hasFault := members["error"]
+	// Section 5 demands one of the two and not the other; servers that were made for version
+	// 1.0 have both, one of them null, and mean the same.
+	if hasResult && hasFault {
+		hasResult, hasFault = !rawNull(result) || rawNull(fault), !rawNull(fault)
+	}
 	switch {
 	case hasResult && hasFault:
 		return a, invalidAnswer("it has both a result and an error")
