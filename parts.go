@@ -2,6 +2,7 @@ package parley
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -31,6 +32,55 @@ type ResponsePart struct {
 	// decoded. It can be read until the loop goes on or ends; what is left of it then
 	// is skipped.
 	Body io.Reader
+
+	resp *Response
+}
+
+// JSON decodes the JSON value that the part begins with into v, as soon as the value has
+// come: the boundary after it, which some servers send together with the next part only,
+// is not waited for. What follows the value is left in Body. A value longer than
+// [WithMaxItemBytes] allows is ErrBodyTooLarge; one that is malformed, is cut short or does
+// not fit v is ErrDecoding. The part must be UTF-8.
+func (p *ResponsePart) JSON(v any) error {
+	resp := p.resp
+	if resp == nil { // made by somebody else
+		resp = new(Response)
+	}
+	bounded := &itemReader{from: p.Body, left: resp.maxItem() + 1} // a number ends with what follows it
+	d := json.NewDecoder(bounded)
+	err := d.Decode(v)
+	p.Body = io.MultiReader(d.Buffered(), p.Body)
+	switch {
+	case bounded.err == errItemEnd || d.InputOffset() > int64(resp.maxItem()):
+		return resp.itemTooLarge("the JSON value of a part")
+	case err == nil:
+		return nil
+	case bounded.err != nil && bounded.err != io.EOF:
+		return bounded.err
+	case err == io.EOF:
+		err = io.ErrUnexpectedEOF
+	}
+	return resp.decodeError("as the JSON value of a part", err)
+}
+
+var errItemEnd = errors.New("longer than allowed")
+
+// itemReader reads a number of bytes, and keeps the error that ended the reading.
+type itemReader struct {
+	from io.Reader
+	left int
+	err  error
+}
+
+func (r *itemReader) Read(b []byte) (int, error) {
+	if r.left == 0 {
+		r.err = errItemEnd
+		return 0, r.err
+	}
+	n, err := r.from.Read(b[:min(len(b), r.left)])
+	r.left -= n
+	r.err = err
+	return n, err
 }
 
 // Parts reads a multipart answer (RFC 2046: multipart/mixed, form-data, x-mixed-replace,
@@ -172,7 +222,7 @@ func (p *partReader) next() (*ResponsePart, error) {
 	case err != nil:
 		return nil, p.fail(err)
 	}
-	part := &ResponsePart{Header: http.Header(raw.Header)}
+	part := &ResponsePart{Header: http.Header(raw.Header), resp: p.resp}
 	lines := 0
 	for _, values := range part.Header {
 		lines += len(values)

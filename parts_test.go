@@ -140,6 +140,58 @@ func TestParts_areReadUntilTheNextStep(t *testing.T) {
 	}
 }
 
+func TestPartJSON_comesBeforeTheBoundaryAfterIt(t *testing.T) {
+	t.Parallel()
+	r, w := io.Pipe()
+	decoded := make(chan struct{}, 2)
+	go func() {
+		io.WriteString(w, "--b\r\n\r\n{\"n\":1}\r\n--b")
+		<-decoded
+		io.WriteString(w, "\r\n\r\n [2] tail\r\n--b--")
+		w.Close()
+	}()
+	var got []any
+	var rest []string
+	for part, err := range multipartAnswer("multipart/mixed; boundary=b", r).Parts() {
+		require.NoError(t, err)
+		var v any
+		require.NoError(t, part.JSON(&v))
+		decoded <- struct{}{}
+		got = append(got, v)
+		tail, err := io.ReadAll(part.Body)
+		require.NoError(t, err)
+		rest = append(rest, string(tail))
+	}
+	require.Equal(t, []any{map[string]any{"n": 1.0}, []any{2.0}}, got)
+	require.Equal(t, []string{"", " tail"}, rest)
+}
+
+func TestPartJSON_whatIsNoneIsAnError(t *testing.T) {
+	t.Parallel()
+	first := func(body string, opts ...parley.RequestOption) error {
+		resp := multipartAnswer("multipart/mixed; boundary=b", strings.NewReader("--b\r\n\r\n"+body))
+		var err error
+		resp.Request, err = parley.NewRequest("GET", "http://a.test/", opts...)
+		require.NoError(t, err)
+		for part, err := range resp.Parts() {
+			require.NoError(t, err)
+			return part.JSON(new([]int))
+		}
+		return nil
+	}
+	const end = "\r\n--b--"
+	require.NoError(t, first("[1]"+end))
+	for _, body := range []string{"" + end, "x" + end, "[" + end, `"text"` + end, "x" + strings.Repeat(" ", parley.DefaultMaxItemBytes+10) + end, "[1", "["} {
+		require.ErrorIs(t, first(body), parley.ErrDecoding, body[:min(len(body), 20)])
+	}
+	require.ErrorIs(t, first("["), io.ErrUnexpectedEOF)
+	list := "[" + strings.Repeat(" ", 62) + "]"
+	require.NoError(t, first(list+end, parley.WithMaxItemBytes(64)))
+	require.ErrorIs(t, first(" "+list+end, parley.WithMaxItemBytes(64)), parley.ErrBodyTooLarge)
+	require.ErrorIs(t, first(strings.Repeat(" ", parley.DefaultMaxItemBytes+1)+"[]"+end), parley.ErrBodyTooLarge)
+	require.NoError(t, (&parley.ResponsePart{Body: strings.NewReader("12")}).JSON(new(int)))
+}
+
 func TestContentRange_isReadStrictly(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]parley.ContentRange{

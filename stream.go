@@ -56,9 +56,9 @@ type itemKey struct{}
 
 // WithMaxItemBytes bounds what the loops over a body hold in memory at a time: a line of
 // [Response.Lines], a value of [JSONLines], an element of [JSONArray], an event of
-// [Response.Events] and [Client.Events], the header of a part of [Response.Parts]. A
-// larger one ends the loop with ErrBodyTooLarge. Default 1 MiB ([DefaultMaxItemBytes]);
-// 0 or less is the default.
+// [Response.Events] and [Client.Events], the header of a part of [Response.Parts], the value
+// that [ResponsePart.JSON] decodes. A larger one ends the loop with ErrBodyTooLarge. Default
+// 1 MiB ([DefaultMaxItemBytes]); 0 or less is the default.
 func WithMaxItemBytes(n int) Option {
 	return option(func(s *settings) error {
 		s.attrs = &attribute{itemKey{}, n, s.attrs}

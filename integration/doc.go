@@ -1,9 +1,9 @@
-// Package integration tests parley against servers that others wrote: go-httpbin in
-// the same process, nginx, Apache httpd, HAProxy, Caddy and h2o as Debian packages them;
-// through Squid, httpd, Dante and go-socks5; beneath libraries that take an
-// *http.Client: a WebSocket library, x/oauth2, and the clients of GitHub and S3;
-// beside curl, which goes the same ways and whose cookies.txt it shares; and what it shows
-// in Chromium.
+// Package integration tests parley against servers that others wrote: go-httpbin and
+// graph-gophers' graphql-go in the same process, nginx, Apache httpd, HAProxy, Caddy and
+// h2o as Debian packages them; through Squid, httpd, Dante and go-socks5; beneath libraries
+// that take an *http.Client: a WebSocket library, x/oauth2, and the clients of GitHub and
+// S3; beside curl, which goes the same ways and whose cookies.txt it shares; and what it
+// shows in Chromium.
 //
 // The package holds tests only. A server that is not installed is a reason to skip
 // its tests, unless PARLEY_INTEGRATION is set: then it is a failure. In Debian,

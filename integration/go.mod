@@ -10,6 +10,7 @@ require (
 	github.com/aws/aws-sdk-go-v2/service/s3 v1.114.7
 	github.com/coder/websocket v1.8.15
 	github.com/google/go-github/v89 v89.0.0
+	github.com/graph-gophers/graphql-go v1.11.0
 	github.com/mccutchen/go-httpbin/v2 v2.26.0
 	github.com/seed-0474a412/parley v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
