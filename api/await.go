@@ -92,8 +92,8 @@ func (e *NotDoneError) Error() string {
 	return fmt.Sprintf("api: not done after %d polls and %v: %s", e.Polls, e.Elapsed, u.Redacted())
 }
 
-// Is reports whether target is a timeout.
-func (e *NotDoneError) Is(target error) bool { return errors.Is(parley.ErrTimeout, target) }
+// Unwrap gives ErrTimeout.
+func (e *NotDoneError) Unwrap() error { return parley.ErrTimeout }
 
 // Await sends a request that may take the server longer than one answer, waits until its
 // work is done, and gives the content of the result, as [Resource.Get] does. While answers
