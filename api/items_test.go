@@ -97,6 +97,7 @@ func TestItems_streams(t *testing.T) {
 	}
 	require.Error(t, <-ended)
 	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
 	var last error
 	for n, err := range api.Items[int](ctx, r) {
 		if last = err; n == 3 {
