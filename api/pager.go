@@ -18,7 +18,7 @@ import (
 //			HasMore bool `json:"has_more"`
 //			Data    []struct{ ID string }
 //		}
-//		if err := p.Response.JSON(&list); err != nil || !list.HasMore {
+//		if err := p.Response.JSON(&list); err != nil || !list.HasMore || len(list.Data) == 0 {
 //			return nil, err
 //		}
 //		return p.With(parley.WithQuery("starting_after", list.Data[len(list.Data)-1].ID))
