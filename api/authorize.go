@@ -101,7 +101,7 @@ type OAuthError struct {
 
 // Error names the code, quoted and cut.
 func (e *OAuthError) Error() string {
-	return fmt.Sprintf("the server gives no token: %.64q", e.Code)
+	return fmt.Sprintf("the server gives no token: %+.64q", e.Code)
 }
 
 // UnmarshalJSON reads the error's members; an object that names none is no such error.
@@ -138,7 +138,7 @@ func (e *OAuthError) UnmarshalJSON(data []byte) error {
 // refuses is an [OAuthError]. Redirects are not followed.
 func (r *Resource) Authorize(ctx context.Context, g Grant, opts ...parley.RequestOption) (*parley.Client, error) {
 	g.Scopes, g.Params = slices.Clone(g.Scopes), slices.Clone(g.Params)
-	t := &tokens{endpoint: r.With(opts...), grant: g}
+	t := &tokenFetcher{endpoint: r.With(opts...), grant: g}
 	first, err := t.fetch(ctx)
 	if err != nil {
 		return nil, err
@@ -153,8 +153,8 @@ func (r *Resource) Authorize(ctx context.Context, g Grant, opts ...parley.Reques
 	return r.client.With(parley.WithAuth(auth))
 }
 
-// tokens gets tokens, one after the other.
-type tokens struct {
+// tokenFetcher gets tokens, one after the other.
+type tokenFetcher struct {
 	endpoint *Resource
 	grant    Grant
 	asked    bool
@@ -164,7 +164,7 @@ type tokens struct {
 var errGrantUsed = errors.New("api: the grant cannot be used again and the server gave no refresh token: Authorize anew")
 
 // fetch gets a token.
-func (t *tokens) fetch(ctx context.Context) (parley.Token, error) {
+func (t *tokenFetcher) fetch(ctx context.Context) (parley.Token, error) {
 	if t.refresh != "" {
 		token, err := t.ask(ctx, t.refresh)
 		var refused *OAuthError
@@ -186,7 +186,7 @@ func (t *tokens) fetch(ctx context.Context) (parley.Token, error) {
 }
 
 // ask sends a request for a token.
-func (t *tokens) ask(ctx context.Context, refresh string) (parley.Token, error) {
+func (t *tokenFetcher) ask(ctx context.Context, refresh string) (parley.Token, error) {
 	asked := time.Now() // the token's life began no earlier
 	resp, err := t.endpoint.Request(ctx, http.MethodPost, t.grant.options(refresh)...)
 	if err != nil {
@@ -204,9 +204,9 @@ func (t *tokens) ask(ctx context.Context, refresh string) (parley.Token, error) 
 	if answer.AccessToken == "" {
 		refused := new(OAuthError)
 		if resp.JSON(refused) == nil { // some servers say so in a 200
-			return parley.Token{}, answerError("auth", resp, refused)
+			return parley.Token{}, resourceError("auth", resp, refused)
 		}
-		return parley.Token{}, answerError("auth", resp, fmt.Errorf("%w: there is no access_token in the answer", parley.ErrAuth))
+		return parley.Token{}, resourceError("auth", resp, fmt.Errorf("%w: there is no access_token in the answer", parley.ErrAuth))
 	}
 	if answer.RefreshToken != "" {
 		t.refresh = answer.RefreshToken

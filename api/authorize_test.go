@@ -16,8 +16,8 @@ import (
 	"github.com/seed-0474a412/parley/api"
 )
 
-// issuer issues tokens, and has an API that takes the last one.
-type issuer struct {
+// tokenIssuer issues tokens, and has an API that takes the last one.
+type tokenIssuer struct {
 	mu      sync.Mutex
 	t       *testing.T
 	forms   []url.Values
@@ -28,7 +28,7 @@ type issuer struct {
 	revoked bool
 }
 
-func (s *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *tokenIssuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if r.URL.Path == "/token" {
@@ -53,9 +53,9 @@ func (s *issuer) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // authorizing runs a test in a time of its own.
-func authorizing(t *testing.T, answer func(n int) string, f func(t *testing.T, s *issuer, r *api.Resource)) {
+func authorizing(t *testing.T, answer func(n int) string, f func(t *testing.T, s *tokenIssuer, r *api.Resource)) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &issuer{t: t, answer: answer}
+		s := &tokenIssuer{t: t, answer: answer}
 		c, err := parley.New(parley.WithHandler(s), parley.WithBaseURL("http://a.test"))
 		require.NoError(t, err)
 		f(t, s, api.NewResource(c).At("token"))
@@ -63,8 +63,8 @@ func authorizing(t *testing.T, answer func(n int) string, f func(t *testing.T, s
 	})
 }
 
-// use sends a request of the API.
-func use(t *testing.T, c *parley.Client) error {
+// useToken sends a request of the API.
+func useToken(t *testing.T, c *parley.Client) error {
 	t.Helper()
 	resp, err := c.Get(t.Context(), "things")
 	if err != nil {
@@ -102,16 +102,16 @@ func TestAuthorize_request(t *testing.T) {
 		},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			authorizing(t, func(int) string { return `{"access_token":"t1","token_type":"bearer"}` }, func(t *testing.T, s *issuer, r *api.Resource) {
+			authorizing(t, func(int) string { return `{"access_token":"t1","token_type":"bearer"}` }, func(t *testing.T, s *tokenIssuer, r *api.Resource) {
 				c, err := r.Authorize(t.Context(), tt.grant, tt.opts...)
 				require.NoError(t, err)
-				require.NoError(t, use(t, c))
-				require.NoError(t, use(t, c))
+				require.NoError(t, useToken(t, c))
+				require.NoError(t, useToken(t, c))
 				require.Equal(t, []url.Values{tt.form}, s.forms, "one token serves all requests")
 				require.Equal(t, tt.auth, s.headers[0].Get("Authorization"))
 				require.Equal(t, "application/json", s.headers[0].Get("Accept"))
 				require.Equal(t, []string{"Bearer t1", "Bearer t1"}, s.used)
-				require.NoError(t, use(t, r.Client()))
+				require.NoError(t, useToken(t, r.Client()))
 				require.Equal(t, "", s.used[2], "the session that it is derived from stays as it was")
 			})
 		})
@@ -150,11 +150,11 @@ func TestAuthorize_renews(t *testing.T) {
 		},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			authorizing(t, func(n int) string { return tt.answers[n-1] }, func(t *testing.T, s *issuer, r *api.Resource) {
+			authorizing(t, func(n int) string { return tt.answers[n-1] }, func(t *testing.T, s *tokenIssuer, r *api.Resource) {
 				c, err := r.Authorize(t.Context(), api.Grant{Type: tt.kind})
 				require.NoError(t, err)
 				for range 3 {
-					err = errors.Join(err, use(t, c))
+					err = errors.Join(err, useToken(t, c))
 					time.Sleep(time.Minute)
 					s.revoked = tt.revoke
 				}
@@ -188,7 +188,7 @@ func TestAuthorize_failures(t *testing.T) {
 		"a time that is none":     {`{"access_token":"x","expires_in":"soon"}`, "", parley.ErrDecoding},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			authorizing(t, func(int) string { return tt.answer }, func(t *testing.T, s *issuer, r *api.Resource) {
+			authorizing(t, func(int) string { return tt.answer }, func(t *testing.T, s *tokenIssuer, r *api.Resource) {
 				_, err := r.Authorize(t.Context(), api.Grant{ClientID: "me", ClientSecret: "s3cret"})
 				require.Error(t, err)
 				require.NotContains(t, err.Error(), "secret")
@@ -207,10 +207,10 @@ func TestAuthorize_failures(t *testing.T) {
 			})
 		})
 	}
-	authorizing(t, func(int) string { return `{"access_token":"with space"}` }, func(t *testing.T, s *issuer, r *api.Resource) {
+	authorizing(t, func(int) string { return `{"access_token":"with space"}` }, func(t *testing.T, s *tokenIssuer, r *api.Resource) {
 		c, err := r.Authorize(t.Context(), api.Grant{})
 		require.NoError(t, err)
-		require.ErrorIs(t, use(t, c), parley.ErrAuth)
+		require.ErrorIs(t, useToken(t, c), parley.ErrAuth)
 	})
 }
 
@@ -220,7 +220,7 @@ func TestAuthorize_staysWithItsOrigin(t *testing.T) {
 	got := map[string]string{}
 	seen := func(_ http.ResponseWriter, r *http.Request) { got[r.Host] = r.Header.Get("Authorization") }
 	moved := false
-	c := resourceClient(t, parley.WithBaseURL("http://api.test"), parley.WithHeader("X-Key", "k"), parley.WithHandler(hosts{
+	c := resourceClient(t, parley.WithBaseURL("http://api.test"), parley.WithHeader("X-Key", "k"), parley.WithHandler(resourceHosts{
 		"auth.test": func(w http.ResponseWriter, r *http.Request) {
 			if moved {
 				http.Redirect(w, r, "http://evil.test/", http.StatusTemporaryRedirect)
@@ -229,7 +229,7 @@ func TestAuthorize_staysWithItsOrigin(t *testing.T) {
 			if r.Header.Get("X-Key") != "" {
 				t.Error("what is meant for the API went to the token endpoint")
 			}
-			writeJSON(w, `{"access_token":"t","token_type":"Bearer"}`)
+			serveJSON(w, `{"access_token":"t","token_type":"Bearer"}`)
 		},
 		"api.test": seen, "other.test": seen,
 		"evil.test": func(http.ResponseWriter, *http.Request) { t.Error("the secret was sent on") },
@@ -250,14 +250,14 @@ func TestAuthorize_staysWithItsOrigin(t *testing.T) {
 // However many requests are sent at once, a refused token is renewed once.
 func TestAuthorize_isSafeForConcurrentUse(t *testing.T) {
 	t.Parallel()
-	s := &issuer{t: t, answer: func(n int) string { return fmt.Sprintf(`{"access_token":"t%d"}`, n) }}
+	s := &tokenIssuer{t: t, answer: func(n int) string { return fmt.Sprintf(`{"access_token":"t%d"}`, n) }}
 	c := resourceClient(t, parley.WithHandler(s), parley.WithBaseURL("http://a.test"))
 	session, err := api.NewResource(c).At("token").Authorize(t.Context(), api.Grant{})
 	require.NoError(t, err)
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if err := use(t, session); err != nil {
+			if err := useToken(t, session); err != nil {
 				t.Error(err)
 			}
 		})

@@ -174,7 +174,7 @@ type waiting struct {
 // look says whether the work is done, and what is to be fetched next; "" for nothing.
 func (w *waiting) look(resp *parley.Response) (done bool, next string, err error) {
 	if _, err := succeeded(resp, nil); err != nil {
-		if w.polls > 0 && isBusy(resp) {
+		if w.polls > 0 && saysBusy(resp) {
 			return false, resp.Request.URL.String(), nil
 		}
 		return false, "", err
@@ -194,15 +194,15 @@ func (w *waiting) look(resp *parley.Response) (done bool, next string, err error
 
 // deleted reports whether what was to be deleted is gone now.
 func (w *waiting) deleted(resp *parley.Response) bool {
-	return w.method == http.MethodDelete && w.polls > 0 && !w.monitor && isGone(resp.Err())
+	return w.method == http.MethodDelete && w.polls > 0 && !w.monitor && saysGone(resp.Err())
 }
 
-// isBusy reports whether a server asks to come again later.
-func isBusy(resp *parley.Response) bool {
+// saysBusy reports whether a server asks to come again later.
+func saysBusy(resp *parley.Response) bool {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return false
 	}
-	_, ok := retryAfter(resp, time.Now())
+	_, ok := retryAfterOf(resp, time.Now())
 	return ok
 }
 
@@ -217,14 +217,14 @@ func (w *waiting) where(resp *parley.Response) (string, error) {
 		return ref, nil
 	}
 	if w.polls == 0 && w.method == http.MethodPost {
-		return "", answerError("await", resp, fmt.Errorf("the answer to a POST names nothing to poll: %w", http.ErrNoLocation))
+		return "", resourceError("await", resp, fmt.Errorf("the answer to a POST names nothing to poll: %w", http.ErrNoLocation))
 	}
 	return resp.Request.URL.String(), nil
 }
 
 // pause waits for the time of the next poll.
 func (w *waiting) pause(ctx context.Context, resp *parley.Response, next string) error {
-	wait, said := retryAfter(resp, time.Now())
+	wait, said := retryAfterOf(resp, time.Now())
 	if !said {
 		wait = w.interval
 		w.interval = min(w.interval+w.interval/2, w.policy.MaxInterval)
@@ -273,9 +273,9 @@ func (w *waiting) failed(resp *parley.Response, err error) error {
 	}
 }
 
-// retryAfter reads Retry-After (RFC 9110, section 10.2.3). A date counts from that of the
+// retryAfterOf reads Retry-After (RFC 9110, section 10.2.3). A date counts from that of the
 // answer, whose clock is the same.
-func retryAfter(resp *parley.Response, now time.Time) (wait time.Duration, ok bool) {
+func retryAfterOf(resp *parley.Response, now time.Time) (wait time.Duration, ok bool) {
 	v := strings.Trim(resp.Header.Get("Retry-After"), " \t")
 	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
 		return time.Duration(n) * time.Second, true

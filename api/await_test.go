@@ -17,8 +17,8 @@ import (
 	"github.com/seed-0474a412/parley/api"
 )
 
-// work is a server whose answers are given one after the other, and when each was asked for.
-type work struct {
+// awaitWork is a server whose answers are given one after the other, and when each was asked for.
+type awaitWork struct {
 	t       *testing.T
 	began   time.Time
 	answers []string // "status name=value … | content"
@@ -26,7 +26,7 @@ type work struct {
 	headers []http.Header
 }
 
-func (s *work) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *awaitWork) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.asked = append(s.asked, fmt.Sprintf("%s %s%s %v", r.Method, r.Host, r.URL.RequestURI(), time.Since(s.began).Round(time.Millisecond)))
 	s.headers = append(s.headers, r.Header.Clone())
 	if len(s.asked) > len(s.answers) {
@@ -55,9 +55,9 @@ func (s *work) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // awaiting runs a test in a time of its own, with a resource of a server without sockets.
-func awaiting(t *testing.T, answers []string, f func(t *testing.T, s *work, r *api.Resource), opts ...parley.ClientOption) {
+func awaiting(t *testing.T, answers []string, f func(t *testing.T, s *awaitWork, r *api.Resource), opts ...parley.ClientOption) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &work{t: t, began: time.Now(), answers: answers}
+		s := &awaitWork{t: t, began: time.Now(), answers: answers}
 		c, err := parley.New(append([]parley.ClientOption{parley.WithHandler(s), parley.WithBaseURL("http://a.test/v1")}, opts...)...)
 		require.NoError(t, err)
 		f(t, s, api.NewResource(c))
@@ -65,22 +65,22 @@ func awaiting(t *testing.T, answers []string, f func(t *testing.T, s *work, r *a
 	})
 }
 
-// byStatus is how many APIs tell of their work.
-func byStatus(resp *parley.Response) (done bool, result string, err error) {
+// awaitByStatus is how many APIs tell of their work.
+func awaitByStatus(resp *parley.Response) (done bool, result string, err error) {
 	var job struct{ Status, Result string }
 	if err := resp.JSON(&job); err != nil {
 		return false, "", err
 	}
 	if job.Status == "Failed" {
-		return false, "", errFailed
+		return false, "", errAwaitFailed
 	}
 	return job.Status == "Succeeded", job.Result, nil
 }
 
-var errFailed = errors.New("the job failed")
+var errAwaitFailed = errors.New("the job failed")
 
 func TestAwait(t *testing.T) {
-	status := api.WithAwaitPolicy(api.AwaitPolicy{Status: byStatus})
+	status := api.WithAwaitPolicy(api.AwaitPolicy{Status: awaitByStatus})
 	for rule, tt := range map[string]struct {
 		method  string
 		answers []string
@@ -155,7 +155,7 @@ func TestAwait(t *testing.T) {
 		},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			awaiting(t, tt.answers, func(t *testing.T, s *work, r *api.Resource) {
+			awaiting(t, tt.answers, func(t *testing.T, s *awaitWork, r *api.Resource) {
 				got, err := r.At("jobs").Await(t.Context(), tt.method, append(tt.opts, parley.WithJSON("work"), parley.WithHeader("X-Own", "1"))...)
 				require.NoError(t, err)
 				require.Equal(t, tt.want, got)
@@ -170,12 +170,12 @@ func TestAwait(t *testing.T) {
 }
 
 func TestAwait_typed(t *testing.T) {
-	awaiting(t, []string{`{"status":202,"header":{"Location":"/1"}}`, `{"status":200,"content":{"N":3}}`}, func(t *testing.T, s *work, r *api.Resource) {
-		got, err := api.Await[counter](t.Context(), r, "POST")
+	awaiting(t, []string{`{"status":202,"header":{"Location":"/1"}}`, `{"status":200,"content":{"N":3}}`}, func(t *testing.T, s *awaitWork, r *api.Resource) {
+		got, err := api.Await[editCounter](t.Context(), r, "POST")
 		require.NoError(t, err)
-		require.Equal(t, counter{N: 3}, got)
+		require.Equal(t, editCounter{N: 3}, got)
 	})
-	awaiting(t, []string{`{"status":202}`, `{"status":410}`}, func(t *testing.T, s *work, r *api.Resource) {
+	awaiting(t, []string{`{"status":202}`, `{"status":410}`}, func(t *testing.T, s *awaitWork, r *api.Resource) {
 		got, err := api.Await[*parley.Response](t.Context(), r, "DELETE")
 		require.NoError(t, err)
 		require.Nil(t, got)
@@ -195,17 +195,17 @@ func TestAwait_failures(t *testing.T) {
 		"busy without a time":       {[]string{accepted, `{"status":503}`}, api.AwaitPolicy{}, wantStatus(503)},
 		"a monitor that is gone":    {[]string{accepted, `{"status":404}`}, api.AwaitPolicy{}, wantStatus(404)},
 		"a result that is gone": {
-			[]string{accepted, `{"status":200,"content":{"status":"Succeeded","result":"/r"}}`, `{"status":404}`}, api.AwaitPolicy{Status: byStatus}, wantStatus(404),
+			[]string{accepted, `{"status":200,"content":{"status":"Succeeded","result":"/r"}}`, `{"status":404}`}, api.AwaitPolicy{Status: awaitByStatus}, wantStatus(404),
 		},
-		"a job that failed":      {[]string{accepted, `{"status":200,"content":{"status":"Failed"}}`}, api.AwaitPolicy{Status: byStatus}, func(t *testing.T, err error) { require.Equal(t, errFailed, err) }},
+		"a job that failed":      {[]string{accepted, `{"status":200,"content":{"status":"Failed"}}`}, api.AwaitPolicy{Status: awaitByStatus}, func(t *testing.T, err error) { require.Equal(t, errAwaitFailed, err) }},
 		"a monitor that is none": {[]string{`{"status":202,"header":{"Location":"file:///x"}}`}, api.AwaitPolicy{}, func(t *testing.T, err error) { require.ErrorIs(t, err, parley.ErrUnsupportedProtocol) }},
-		"too many polls":         {[]string{accepted, `{"status":202}`, `{"status":202}`}, api.AwaitPolicy{MaxPolls: 2}, notDone(2, 2500*time.Millisecond)},
-		"too long":               {[]string{accepted, `{"status":202}`, `{"status":202}`}, api.AwaitPolicy{MaxTime: 2 * time.Second}, notDone(2, 2*time.Second)},
+		"too many polls":         {[]string{accepted, `{"status":202}`, `{"status":202}`}, api.AwaitPolicy{MaxPolls: 2}, wantNotDone(2, 2500*time.Millisecond)},
+		"too long":               {[]string{accepted, `{"status":202}`, `{"status":202}`}, api.AwaitPolicy{MaxTime: 2 * time.Second}, wantNotDone(2, 2*time.Second)},
 		"a negative interval":    {nil, api.AwaitPolicy{Interval: -1}, func(t *testing.T, err error) { require.ErrorContains(t, err, "WithAwaitPolicy") }},
 		"bounds that cross":      {nil, api.AwaitPolicy{MinInterval: 2, MaxInterval: 1}, func(t *testing.T, err error) { require.ErrorContains(t, err, "not above MaxInterval") }},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			awaiting(t, tt.answers, func(t *testing.T, s *work, r *api.Resource) {
+			awaiting(t, tt.answers, func(t *testing.T, s *awaitWork, r *api.Resource) {
 				_, err := r.Await(t.Context(), "post", api.WithAwaitPolicy(tt.policy), parley.WithQuery("key", "secret"))
 				require.Error(t, err)
 				require.NotContains(t, err.Error(), "secret")
@@ -224,7 +224,7 @@ func wantStatus(status int) func(*testing.T, error) {
 	}
 }
 
-func notDone(polls int, after time.Duration) func(*testing.T, error) {
+func wantNotDone(polls int, after time.Duration) func(*testing.T, error) {
 	return func(t *testing.T, err error) {
 		var late *api.NotDoneError
 		require.ErrorAs(t, err, &late)
@@ -241,7 +241,7 @@ func TestAwait_endsWithItsContext(t *testing.T) {
 		busy[i] = `{"status":202}`
 	}
 	forever := api.WithAwaitPolicy(api.AwaitPolicy{MaxTime: -1})
-	awaiting(t, busy, func(t *testing.T, s *work, r *api.Resource) {
+	awaiting(t, busy, func(t *testing.T, s *awaitWork, r *api.Resource) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Hour)
 		defer cancel()
 		_, err := r.Await(ctx, "GET", forever)
@@ -249,12 +249,12 @@ func TestAwait_endsWithItsContext(t *testing.T) {
 		require.ErrorIs(t, err, parley.ErrTotalTimeout)
 		require.Equal(t, 10*time.Hour, time.Since(s.began))
 	})
-	awaiting(t, busy, func(t *testing.T, s *work, r *api.Resource) {
+	awaiting(t, busy, func(t *testing.T, s *awaitWork, r *api.Resource) {
 		ctx, cancel := context.WithCancelCause(t.Context())
-		time.AfterFunc(1500*time.Millisecond, func() { cancel(errFailed) })
+		time.AfterFunc(1500*time.Millisecond, func() { cancel(errAwaitFailed) })
 		_, err := r.Await(ctx, "GET", forever)
 		require.ErrorIs(t, err, context.Canceled)
-		require.ErrorIs(t, err, errFailed, "the cause stays reachable")
+		require.ErrorIs(t, err, errAwaitFailed, "the cause stays reachable")
 		require.ErrorAs(t, err, new(*parley.Error))
 		require.Equal(t, 1500*time.Millisecond, time.Since(s.began))
 	})
@@ -265,7 +265,7 @@ func TestAwait_credentialsStayWithTheirOrigin(t *testing.T) {
 	for rule, opts := range map[string][]parley.ClientOption{"with a base URL": nil, "without": {parley.WithBaseURL("http://other.test")}} {
 		t.Run(rule, func(t *testing.T) {
 			answers := []string{`{"status":202,"header":{"Location":"http://b.test/1"}}`, `{"status":202,"header":{"Location":"http://a.test/2"}}`, `{"status":200}`}
-			awaiting(t, answers, func(t *testing.T, s *work, r *api.Resource) {
+			awaiting(t, answers, func(t *testing.T, s *awaitWork, r *api.Resource) {
 				_, err := r.Join("http://a.test/").With(parley.WithBearerToken("t"), parley.WithHeader("X-Own", "1")).Await(t.Context(), "POST", parley.WithText("x"))
 				require.NoError(t, err)
 				require.Equal(t, []string{"POST a.test/ 0s", "GET b.test/1 1s", "GET a.test/2 2.5s"}, s.asked)

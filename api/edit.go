@@ -110,7 +110,7 @@ func (p EditPolicy) condition(got *parley.Response) (parley.RequestOption, error
 	if p.Unconditional {
 		return nil, nil
 	}
-	return nil, answerError("edit", got, ErrNoValidator)
+	return nil, resourceError("edit", got, ErrNoValidator)
 }
 
 // isStrongTag reports whether s is a strong entity tag (RFC 9110, section 8.8.3).
@@ -124,8 +124,8 @@ func isStrongTag(s string) bool {
 // editable decodes JSON so that what is encoded again is the same.
 func editable[T any](got *parley.Response) (T, error) {
 	var v T
-	if media := mediaType(got); media != "" && !isJSON(media) {
-		return v, answerError("edit", got, fmt.Errorf("%w: Edit is for JSON, not for %.64q", parley.ErrDecoding, media))
+	if media := contentMedia(got); media != "" && !isJSONMedia(media) {
+		return v, resourceError("edit", got, fmt.Errorf("%w: Edit is for JSON, not for %.64q", parley.ErrDecoding, media))
 	}
 	var raw json.RawMessage
 	if err := got.JSON(&raw); err != nil {
@@ -134,13 +134,13 @@ func editable[T any](got *parley.Response) (T, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	if err := d.Decode(&v); err != nil {
-		return v, answerError("edit", got, fmt.Errorf("%w: %w", parley.ErrDecoding, err))
+		return v, resourceError("edit", got, fmt.Errorf("%w: %w", parley.ErrDecoding, err))
 	}
 	return v, nil
 }
 
-// answerError is an error about an answer.
-func answerError(op string, resp *parley.Response, err error) error {
+// resourceError is an error about an answer.
+func resourceError(op string, resp *parley.Response, err error) error {
 	e := &parley.Error{Op: op, Phase: parley.PhaseDecode, Sent: parley.Answering, Err: err}
 	if resp.Request != nil {
 		e.Method, e.URL = resp.Request.Method, resp.Request.URL

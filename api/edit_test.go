@@ -15,23 +15,23 @@ import (
 	"github.com/seed-0474a412/parley/api"
 )
 
-// record is a JSON resource with a revision, and the condition that PUT depends on.
-type record struct {
+// editRecord is a JSON resource with a revision, and the condition that PUT depends on.
+type editRecord struct {
 	mu       sync.Mutex
 	content  string
 	revision int
 	tag      string // format of the entity tag; "": none
 	date     bool   // whether there is Last-Modified
 	asked    []http.Header
-	meddle   func(*record) // called after each GET
+	meddle   func(*editRecord) // called after each GET
 }
 
 // stamp is the date of the last change.
-func (s *record) stamp() string {
+func (s *editRecord) stamp() string {
 	return fmt.Sprintf("Sun, 29 Nov 2026 10:00:%02d GMT", s.revision)
 }
 
-func (s *record) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (s *editRecord) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.asked = append(s.asked, r.Header.Clone())
@@ -42,7 +42,7 @@ func (s *record) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		if s.date {
 			w.Header().Set("Last-Modified", s.stamp())
 		}
-		writeJSON(w, s.content)
+		serveJSON(w, s.content)
 		if s.meddle != nil {
 			s.meddle(s)
 		}
@@ -63,12 +63,12 @@ func (s *record) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(http.StatusNoContent)
 }
 
-type counter struct {
+type editCounter struct {
 	N    int
 	Note string `json:",omitempty"`
 }
 
-func increment(c *counter) error {
+func editIncrement(c *editCounter) error {
 	c.N++
 	return nil
 }
@@ -88,11 +88,11 @@ func TestEdit_dependsOnWhatWasGot(t *testing.T) {
 		"a date":                             {"", true, "", "Sun, 29 Nov 2026 10:00:07 GMT"},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			s := &record{content: `{"N":1}`, revision: 7, tag: tt.tag, date: tt.date}
+			s := &editRecord{content: `{"N":1}`, revision: 7, tag: tt.tag, date: tt.date}
 			r := api.NewResource(resourceSession(t, s.ServeHTTP))
-			got, err := api.Edit(t.Context(), r, increment, parley.WithHeader("X-A", "1"))
+			got, err := api.Edit(t.Context(), r, editIncrement, parley.WithHeader("X-A", "1"))
 			require.NoError(t, err)
-			require.Equal(t, counter{N: 2}, got)
+			require.Equal(t, editCounter{N: 2}, got)
 			require.JSONEq(t, `{"N":2}`, s.content)
 			require.Len(t, s.asked, 2)
 			require.Empty(t, s.asked[0].Get("Accept-Encoding"), "a tag of coded content is not that of the resource")
@@ -104,22 +104,22 @@ func TestEdit_dependsOnWhatWasGot(t *testing.T) {
 func TestEdit_triesAgainWhereSomebodyWasFaster(t *testing.T) {
 	t.Parallel()
 	left := 2
-	s := &record{content: `{"N":1}`, tag: `"%d"`, meddle: func(s *record) {
+	s := &editRecord{content: `{"N":1}`, tag: `"%d"`, meddle: func(s *editRecord) {
 		if left--; left >= 0 {
 			s.content, s.revision = `{"N":10,"Note":"theirs"}`, s.revision+1
 		}
 	}}
 	r := api.NewResource(resourceSession(t, s.ServeHTTP))
 	calls := 0
-	got, err := api.Edit(t.Context(), r, func(c *counter) error { calls++; return increment(c) })
+	got, err := api.Edit(t.Context(), r, func(c *editCounter) error { calls++; return editIncrement(c) })
 	require.NoError(t, err)
-	require.Equal(t, counter{11, "theirs"}, got, "the change is made to what is there then")
+	require.Equal(t, editCounter{11, "theirs"}, got, "the change is made to what is there then")
 	require.Equal(t, 3, calls)
 
-	s.meddle = func(s *record) { s.revision++ }
+	s.meddle = func(s *editRecord) { s.revision++ }
 	for want, policy := range map[int]api.EditPolicy{api.DefaultEditTries: {}, 2: {MaxTries: 2}} {
 		calls = 0
-		_, err = api.Edit(t.Context(), r, func(c *counter) error { calls++; return increment(c) }, api.WithEditPolicy(policy))
+		_, err = api.Edit(t.Context(), r, func(c *editCounter) error { calls++; return editIncrement(c) }, api.WithEditPolicy(policy))
 		var status *parley.StatusError
 		require.ErrorAs(t, err, &status)
 		require.Equal(t, http.StatusPreconditionFailed, status.StatusCode)
@@ -132,12 +132,12 @@ func TestEdit_triesAgainWhereSomebodyWasFaster(t *testing.T) {
 // Many that edit at once lose nothing.
 func TestEdit_losesNothing(t *testing.T) {
 	t.Parallel()
-	s := &record{content: `{"N":0}`, tag: `"%d"`}
+	s := &editRecord{content: `{"N":0}`, tag: `"%d"`}
 	r := api.NewResource(resourceSession(t, s.ServeHTTP), api.WithEditPolicy(api.EditPolicy{MaxTries: 1000}))
 	var all sync.WaitGroup
 	for range 8 {
 		all.Go(func() {
-			if _, err := api.Edit(t.Context(), r, increment); err != nil {
+			if _, err := api.Edit(t.Context(), r, editIncrement); err != nil {
 				t.Error(err)
 			}
 		})
@@ -148,25 +148,25 @@ func TestEdit_losesNothing(t *testing.T) {
 
 func TestEdit_withoutAValidator(t *testing.T) {
 	t.Parallel()
-	s := &record{content: `{"N":1}`, tag: `W/"%d"`}
+	s := &editRecord{content: `{"N":1}`, tag: `W/"%d"`}
 	r := api.NewResource(resourceSession(t, s.ServeHTTP))
-	_, err := api.Edit(t.Context(), r, increment)
+	_, err := api.Edit(t.Context(), r, editIncrement)
 	require.ErrorIs(t, err, api.ErrNoValidator)
 	require.ErrorContains(t, err, "Unconditional")
 	require.Len(t, s.asked, 1, "nothing was put")
-	got, err := api.Edit(t.Context(), r.With(api.WithEditPolicy(api.EditPolicy{Unconditional: true})), increment)
+	got, err := api.Edit(t.Context(), r.With(api.WithEditPolicy(api.EditPolicy{Unconditional: true})), editIncrement)
 	require.NoError(t, err)
 	require.Equal(t, 2, got.N)
 }
 
 func TestEdit_failures(t *testing.T) {
 	t.Parallel()
-	s := &record{content: `{"N":9007199254740993}`, tag: `"%d"`}
+	s := &editRecord{content: `{"N":9007199254740993}`, tag: `"%d"`}
 	r := api.NewResource(resourceSession(t, s.ServeHTTP))
 	mine := errors.New("mine")
-	_, err := api.Edit(t.Context(), r, func(*counter) error { return mine })
+	_, err := api.Edit(t.Context(), r, func(*editCounter) error { return mine })
 	require.Equal(t, mine, err)
-	_, err = api.Edit[counter](t.Context(), r, nil)
+	_, err = api.Edit[editCounter](t.Context(), r, nil)
 	require.ErrorAs(t, err, new(*parley.Error))
 	_, err = api.Edit(t.Context(), r, func(*[]int) error { return nil })
 	require.ErrorIs(t, err, parley.ErrDecoding)
@@ -178,7 +178,7 @@ func TestEdit_failures(t *testing.T) {
 	require.Equal(t, map[string]any{"N": json.Number("9007199254740993"), "Note": "x"}, got)
 	require.JSONEq(t, `{"N":9007199254740993,"Note":"x"}`, s.content)
 	s.content = "{"
-	_, err = api.Edit(t.Context(), r, increment)
+	_, err = api.Edit(t.Context(), r, editIncrement)
 	require.ErrorIs(t, err, parley.ErrDecoding)
 
 	text := resourceSession(t, func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "text") })
@@ -189,7 +189,7 @@ func TestEdit_failures(t *testing.T) {
 			w.WriteHeader(http.StatusConflict)
 			return
 		}
-		writeJSON(w, "1")
+		serveJSON(w, "1")
 	}, api.WithEditPolicy(api.EditPolicy{Unconditional: true}))
 	_, err = api.Edit(t.Context(), api.NewResource(refusing), func(*int) error { return nil })
 	var status *parley.StatusError

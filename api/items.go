@@ -55,7 +55,7 @@ func Items[T any](ctx context.Context, r *Resource, opts ...parley.RequestOption
 		}
 		path, _ := req.Attribute(itemsPathKey{}).([]string)
 		if pager, _ := req.Attribute(pagerKey{}).(Pager); pager != nil {
-			pagedItems(ctx, &pages{client: r.client, pager: pager, path: path}, req, yield)
+			pagedItems(ctx, &pageWalk{client: r.client, pager: pager, path: path}, req, yield)
 			return
 		}
 		resp, err := succeeded(r.client.Send(ctx, req))
@@ -75,13 +75,13 @@ var linesOfJSON = []string{
 
 // elementsOf gives the elements of a streamed answer by its media type.
 func elementsOf[T any](resp *parley.Response, path []string) iter.Seq2[T, error] {
-	media := mediaType(resp)
+	media := contentMedia(resp)
 	switch {
 	case resp.StatusCode == http.StatusNoContent, resp.ContentLength == 0:
-		return fails[T](resp, nil)
+		return noElements[T](resp, nil)
 	case slices.Contains(linesOfJSON, media):
 		return parley.JSONLines[T](resp, nil)
-	case media == "" || isJSON(media):
+	case media == "" || isJSONMedia(media):
 		return parley.JSONArray[T](resp, nil, path...)
 	case strings.HasPrefix(media, "text/"):
 		if lines, ok := any(resp.Lines()).(iter.Seq2[T, error]); ok {
@@ -89,11 +89,11 @@ func elementsOf[T any](resp *parley.Response, path []string) iter.Seq2[T, error]
 		}
 	}
 	var v T
-	return fails[T](resp, answerError("decode", resp, fmt.Errorf("%w: no items of type %T in an answer of type %.64q", parley.ErrDecoding, v, media)))
+	return noElements[T](resp, resourceError("decode", resp, fmt.Errorf("%w: no items of type %T in an answer of type %.64q", parley.ErrDecoding, v, media)))
 }
 
-// fails gives no element but what is wrong, if anything is, and closes the answer.
-func fails[T any](resp *parley.Response, err error) iter.Seq2[T, error] {
+// noElements gives no element but what is wrong, if anything is, and closes the answer.
+func noElements[T any](resp *parley.Response, err error) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		resp.Close() // nothing of it is of use
 		if err != nil {
@@ -104,7 +104,7 @@ func fails[T any](resp *parley.Response, err error) iter.Seq2[T, error] {
 }
 
 // pagedItems loops over the elements of pages, of which req is for the first.
-func pagedItems[T any](ctx context.Context, p *pages, req *parley.Request, yield func(T, error) bool) {
+func pagedItems[T any](ctx context.Context, p *pageWalk, req *parley.Request, yield func(T, error) bool) {
 	var none T
 	for {
 		page, err := p.get(ctx, req)
@@ -121,7 +121,7 @@ func pagedItems[T any](ctx context.Context, p *pages, req *parley.Request, yield
 			page.Items++
 			var v T
 			if err := json.Unmarshal(raw, &v); err != nil {
-				v, err = none, answerError("decode", page.Response, fmt.Errorf("%w in element %d: %w", parley.ErrDecoding, page.Items-1, err))
+				v, err = none, resourceError("decode", page.Response, fmt.Errorf("%w in element %d: %w", parley.ErrDecoding, page.Items-1, err))
 				if !yield(v, err) {
 					return
 				}
@@ -141,22 +141,22 @@ func pagedItems[T any](ctx context.Context, p *pages, req *parley.Request, yield
 	}
 }
 
-// pages is one way through the pages of a resource.
-type pages struct {
+// pageWalk is one way through the pages of a resource.
+type pageWalk struct {
 	client *parley.Client
 	pager  Pager
 	path   []string
 	count  int
-	seen   map[digest]struct{} // what was asked for
-	last   digest              // the content of the page before
+	seen   map[pageDigest]struct{} // what was asked for
+	last   pageDigest              // the content of the page before
 }
 
-// digest stands for a URL or a content. A server may name URLs of any length without end.
-type digest [sha256.Size]byte
+// pageDigest stands for a URL or a content. A server may name URLs of any length without end.
+type pageDigest [sha256.Size]byte
 
 // get gets a page.
-func (p *pages) get(ctx context.Context, req *parley.Request) (*Page, error) {
-	key, ok, err := digestOf(req)
+func (p *pageWalk) get(ctx context.Context, req *parley.Request) (*Page, error) {
+	key, ok, err := pageDigestOf(req)
 	if err != nil {
 		return nil, err
 	}
@@ -164,7 +164,7 @@ func (p *pages) get(ctx context.Context, req *parley.Request) (*Page, error) {
 		return nil, &parley.Error{Op: "build", Method: req.Method, URL: req.URL, Phase: parley.PhaseRequest, Sent: parley.NotSent, Err: parley.ErrPageLoop}
 	}
 	if p.seen == nil {
-		p.seen = make(map[digest]struct{})
+		p.seen = make(map[pageDigest]struct{})
 	}
 	p.seen[key] = struct{}{}
 	resp, err := succeeded(p.client.Fetch(ctx, req))
@@ -183,9 +183,9 @@ func (p *pages) get(ctx context.Context, req *parley.Request) (*Page, error) {
 	return page, nil
 }
 
-// digestOf stands for what is asked for, with the body, in which some APIs name the page.
+// pageDigestOf stands for what is asked for, with the body, in which some APIs name the page.
 // ok is false where that can be read once only.
-func digestOf(req *parley.Request) (key digest, ok bool, err error) {
+func pageDigestOf(req *parley.Request) (key pageDigest, ok bool, err error) {
 	h := sha256.New()
 	io.WriteString(h, req.Method+" "+req.URL.String()+"\n") // a hash never fails
 	if req.Body != nil {
@@ -201,11 +201,11 @@ func digestOf(req *parley.Request) (key digest, ok bool, err error) {
 			return key, false, err
 		}
 	}
-	return digest(h.Sum(nil)), true, nil
+	return pageDigest(h.Sum(nil)), true, nil
 }
 
 // elements gives the elements of a page.
-func (p *pages) elements(page *Page) iter.Seq2[json.RawMessage, error] {
+func (p *pageWalk) elements(page *Page) iter.Seq2[json.RawMessage, error] {
 	content, err := page.Response.Bytes()
 	if err == nil && len(content) == 0 {
 		return func(func(json.RawMessage, error) bool) {}

@@ -17,8 +17,8 @@ import (
 	"github.com/seed-0474a412/parley/api"
 )
 
-// collect gives the elements and the errors of a loop.
-func collect[T any](ctx context.Context, r *api.Resource, opts ...parley.RequestOption) (all []T, errs []error) {
+// collectItems gives the elements and the errors of a loop.
+func collectItems[T any](ctx context.Context, r *api.Resource, opts ...parley.RequestOption) (all []T, errs []error) {
 	for v, err := range api.Items[T](ctx, r, opts...) {
 		if err != nil {
 			errs = append(errs, err)
@@ -31,7 +31,7 @@ func collect[T any](ctx context.Context, r *api.Resource, opts ...parley.Request
 
 func TestItems_ofOneAnswer(t *testing.T) {
 	t.Parallel()
-	r := api.NewResource(resourceSession(t, typed))
+	r := api.NewResource(resourceSession(t, serveTyped))
 	type thing struct{ N int }
 	want := []thing{{1}, {2}}
 	for rule, tt := range map[string]struct {
@@ -45,26 +45,26 @@ func TestItems_ofOneAnswer(t *testing.T) {
 		"NDJSON":                   {"Application/X-NDJSON", "{\"n\":1}\r\n{\"n\":2}\n", nil},
 	} {
 		t.Run(rule, func(t *testing.T) {
-			got, errs := collect[thing](t.Context(), r, parley.WithQuery("type", tt.media), parley.WithQuery("content", tt.content), api.WithItemsAt(tt.at...))
+			got, errs := collectItems[thing](t.Context(), r, parley.WithQuery("type", tt.media), parley.WithQuery("content", tt.content), api.WithItemsAt(tt.at...))
 			require.Empty(t, errs)
 			require.Equal(t, want, got)
 		})
 	}
-	lines, errs := collect[string](t.Context(), r, parley.WithQuery("type", "text/csv"), parley.WithQuery("content", "a,b\nc,d"))
+	lines, errs := collectItems[string](t.Context(), r, parley.WithQuery("type", "text/csv"), parley.WithQuery("content", "a,b\nc,d"))
 	require.Empty(t, errs)
 	require.Equal(t, []string{"a,b", "c,d"}, lines)
 	for rule, status := range map[string]string{"no content": "204", "empty content": "200"} {
-		lines, errs = collect[string](t.Context(), r, parley.WithQuery("type", "application/json"), parley.WithQuery("status", status))
+		lines, errs = collectItems[string](t.Context(), r, parley.WithQuery("type", "application/json"), parley.WithQuery("status", status))
 		require.Empty(t, errs, rule)
 		require.Empty(t, lines, rule)
 	}
 
-	got, errs := collect[thing](t.Context(), r, parley.WithQuery("type", "application/json"), parley.WithQuery("content", `[{"n":1},{"n":"x"},{"n":2}]`))
+	got, errs := collectItems[thing](t.Context(), r, parley.WithQuery("type", "application/json"), parley.WithQuery("content", `[{"n":1},{"n":"x"},{"n":2}]`))
 	require.Equal(t, want, got, "what does not fit is left out by a loop that goes on")
 	require.Len(t, errs, 1)
 	require.ErrorIs(t, errs[0], parley.ErrDecoding)
 	for _, tt := range [][2]string{{"application/json", `{"n":1}`}, {"application/json", `[{"n":1},`}, {"image/png", "x"}, {"text/plain", "x"}} {
-		_, errs := collect[thing](t.Context(), r, parley.WithQuery("type", tt[0]), parley.WithQuery("content", tt[1]))
+		_, errs := collectItems[thing](t.Context(), r, parley.WithQuery("type", tt[0]), parley.WithQuery("content", tt[1]))
 		require.Len(t, errs, 1, tt)
 		require.ErrorIs(t, errs[0], parley.ErrDecoding, tt)
 	}
@@ -109,8 +109,8 @@ func TestItems_streams(t *testing.T) {
 	require.Zero(t, c.Stats().Active)
 }
 
-// book has 5 numbers on pages of 2.
-func book(requests *atomic.Int32) http.HandlerFunc {
+// serveBook has 5 numbers on pages of 2.
+func serveBook(requests *atomic.Int32) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		requests.Add(1)
 		q := r.URL.Query()
@@ -143,14 +143,14 @@ func book(requests *atomic.Int32) http.HandlerFunc {
 			w.WriteHeader(http.StatusBadRequest)
 			return
 		}
-		writeJSON(w, fmt.Sprintf(`{"items":[%s],"links":{"next":%s},"cursor":%s,"number":%s}`, strings.Join(items, ","), next, cursor, number2))
+		serveJSON(w, fmt.Sprintf(`{"items":[%s],"links":{"next":%s},"cursor":%s,"number":%s}`, strings.Join(items, ","), next, cursor, number2))
 	}
 }
 
 func TestItems_ofPages(t *testing.T) {
 	t.Parallel()
 	var requests atomic.Int32
-	r := api.NewResource(resourceSession(t, book(&requests)), parley.WithHeader("X-Own", "1"), parley.WithQuery("q", "a b"), api.WithItemsAt("items"))
+	r := api.NewResource(resourceSession(t, serveBook(&requests)), parley.WithHeader("X-Own", "1"), parley.WithQuery("q", "a b"), api.WithItemsAt("items"))
 	own := func(p *api.Page) (*parley.Request, error) {
 		if p.Index == 2 {
 			return nil, nil
@@ -176,7 +176,7 @@ func TestItems_ofPages(t *testing.T) {
 	} {
 		t.Run(rule, func(t *testing.T) {
 			requests.Store(0)
-			got, errs := collect[int](t.Context(), r, append(tt.opts, api.WithPager(tt.pager))...)
+			got, errs := collectItems[int](t.Context(), r, append(tt.opts, api.WithPager(tt.pager))...)
 			require.Empty(t, errs)
 			require.Equal(t, []int{0, 1, 2, 3, 4}[tt.from:], got)
 			require.EqualValues(t, tt.requests, requests.Load())
@@ -198,23 +198,23 @@ func TestItems_ofPagesEndsWithWhatWentWrong(t *testing.T) {
 	c := resourceSession(t, func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case "/v1/loop":
-			writeJSON(w, `{"items":[1],"next":"loop?x=1"}`)
+			serveJSON(w, `{"items":[1],"next":"loop?x=1"}`)
 		case "/v1/deaf":
-			writeJSON(w, `{"items":[1],"next":"same"}`)
+			serveJSON(w, `{"items":[1],"next":"same"}`)
 		case "/v1/broken":
 			w.Header().Set("Link", `<broken>; rel=next`)
-			writeJSON(w, `{"items":[1,`)
+			serveJSON(w, `{"items":[1,`)
 		case "/v1/misfit":
-			writeJSON(w, `{"items":[1,"x",3]}`)
+			serveJSON(w, `{"items":[1,"x",3]}`)
 		case "/v1/empty":
 		case "/v1/odd":
-			writeJSON(w, `{"items":[1],"next":{"a":1}}`)
+			serveJSON(w, `{"items":[1],"next":{"a":1}}`)
 		case "/v1/flat":
-			writeJSON(w, `{"items":[1],"next":1}`)
+			serveJSON(w, `{"items":[1],"next":1}`)
 		case "/v1/gone":
-			writeJSON(w, `{"items":[1],"next":"nowhere"}`)
+			serveJSON(w, `{"items":[1],"next":"nowhere"}`)
 		case "/v1/scheme":
-			writeJSON(w, `{"items":[1],"next":"file:///etc/passwd"}`)
+			serveJSON(w, `{"items":[1],"next":"file:///etc/passwd"}`)
 		default:
 			w.WriteHeader(http.StatusNotFound)
 		}
@@ -239,7 +239,7 @@ func TestItems_ofPagesEndsWithWhatWentWrong(t *testing.T) {
 		"flat?":  {func(*api.Page) (*parley.Request, error) { return nil, mine }, []int{1}, mine},
 		"flat?a": {func(p *api.Page) (*parley.Request, error) { return p.With(parley.WithJSON(1)) }, []int{1, 1}, parley.ErrPageLoop},
 	} {
-		got, errs := collect[int](t.Context(), r.Join(path), api.WithPager(tt.pager))
+		got, errs := collectItems[int](t.Context(), r.Join(path), api.WithPager(tt.pager))
 		require.Equal(t, tt.items, got, path)
 		switch {
 		case tt.kind == nil:
@@ -252,7 +252,7 @@ func TestItems_ofPagesEndsWithWhatWentWrong(t *testing.T) {
 			require.ErrorIs(t, errs[0], tt.kind, path)
 		}
 	}
-	_, errs := collect[int](t.Context(), r.Join("flat?page=x"), api.WithPager(api.NumberedPages("page")))
+	_, errs := collectItems[int](t.Context(), r.Join("flat?page=x"), api.WithPager(api.NumberedPages("page")))
 	require.Len(t, errs, 1)
 	require.ErrorContains(t, errs[0], "no number")
 }
@@ -263,10 +263,10 @@ func TestItems_ofPagesLeavesCredentialsBehind(t *testing.T) {
 	page := func(next string) http.HandlerFunc {
 		return func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Link", next)
-			writeJSON(w, fmt.Sprintf(`[%q]`, r.Host+" "+r.Header.Get("Authorization")+r.Header.Get("X-Own")))
+			serveJSON(w, fmt.Sprintf(`[%q]`, r.Host+" "+r.Header.Get("Authorization")+r.Header.Get("X-Own")))
 		}
 	}
-	c := resourceClient(t, parley.WithBearerToken("t"), parley.WithHandler(hosts{
+	c := resourceClient(t, parley.WithBearerToken("t"), parley.WithHandler(resourceHosts{
 		"a.test": func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/2" {
 				page("")(w, r)
@@ -277,7 +277,7 @@ func TestItems_ofPagesLeavesCredentialsBehind(t *testing.T) {
 		"b.test": page(`<http://a.test/2>; rel=next`),
 	}))
 	r := api.NewResource(c, parley.WithHeader("X-Own", "1")).Join("http://a.test")
-	got, errs := collect[string](t.Context(), r, api.WithPager(api.LinkPages()))
+	got, errs := collectItems[string](t.Context(), r, api.WithPager(api.LinkPages()))
 	require.Empty(t, errs)
 	require.Equal(t, []string{"a.test Bearer t1", "b.test ", "a.test "}, got)
 }
@@ -290,7 +290,7 @@ func TestItems_ofPagesNamedInABody(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		writeJSON(w, `["`+string(body)+`"]`)
+		serveJSON(w, `["`+string(body)+`"]`)
 	})
 	pager := func(p *api.Page) (*parley.Request, error) {
 		switch p.Index {
@@ -301,7 +301,7 @@ func TestItems_ofPagesNamedInABody(t *testing.T) {
 		}
 		return p.With(parley.WithBodyFile(t.TempDir() + "/none"))
 	}
-	got, errs := collect[string](t.Context(), api.NewResource(c), api.WithPager(pager))
+	got, errs := collectItems[string](t.Context(), api.NewResource(c), api.WithPager(pager))
 	require.Equal(t, []string{"", "a", "b"}, got)
 	require.Len(t, errs, 1)
 }

@@ -105,13 +105,13 @@ func (p *Page) count(param string, first, step int) (*parley.Request, error) {
 	case p.Items == 0:
 		return nil, nil
 	case p.same:
-		return nil, answerError("decode", p.Response, fmt.Errorf("%w: the pages do not change with the parameter %.64q", parley.ErrPageLoop, param))
+		return nil, resourceError("decode", p.Response, fmt.Errorf("%w: the pages do not change with the parameter %.64q", parley.ErrPageLoop, param))
 	}
 	now := first
 	if query := p.request.URL.Query(); query.Has(param) {
 		var err error
 		if now, err = strconv.Atoi(query.Get(param)); err != nil {
-			return nil, answerError("build", p.Response, fmt.Errorf("api: the parameter %.64q of the first page is no number", param))
+			return nil, resourceError("build", p.Response, fmt.Errorf("api: the parameter %.64q of the first page is no number", param))
 		}
 	}
 	return p.With(parley.WithQuery(param, strconv.Itoa(now+step)))
@@ -127,7 +127,7 @@ func (p *Page) text(path []string) (string, error) {
 		return "", err
 	}
 	wrong := func(what string) error {
-		return answerError("decode", p.Response, fmt.Errorf("%w: where the next page should stand in the answer, %q, is %s", parley.ErrDecoding, path, what))
+		return resourceError("decode", p.Response, fmt.Errorf("%w: where the next page should stand in the answer, %q, is %s", parley.ErrDecoding, path, what))
 	}
 	for _, name := range path {
 		var members map[string]json.RawMessage

@@ -75,7 +75,7 @@ func (r *Resource) At(segments ...string) *Resource {
 		if s == "" || s == "." || s == ".." {
 			return r.failed(fmt.Errorf("%w: a segment of the path must not be %q", parley.ErrInvalidURL, s))
 		}
-		out.path = joinPaths(out.path, escapeSegment(s))
+		out.path = joinResourcePaths(out.path, escapeSegment(s))
 	}
 	return &out
 }
@@ -86,8 +86,8 @@ func escapeSegment(s string) string {
 	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 }
 
-// joinPaths puts one slash between two paths.
-func joinPaths(path, below string) string {
+// joinResourcePaths puts one slash between two paths.
+func joinResourcePaths(path, below string) string {
 	if path == "" || below == "" || strings.HasSuffix(path, "/") {
 		return path + below
 	}
@@ -114,28 +114,36 @@ func (r *Resource) Join(ref string) *Resource {
 		return r.failed(fmt.Errorf("%w: reference begins with two slashes or a backslash: write a whole URL, or a path", parley.ErrInvalidURL))
 	}
 	path = strings.TrimPrefix(path, "/")
-	if climbs(path) {
+	if climbsAbove(path) {
 		return r.failed(fmt.Errorf("%w: reference climbs above the resource", parley.ErrInvalidURL))
 	}
 	out := *r
-	out.path = joinPaths(r.path, path)
-	out.query = joinQueries(r.query, query)
+	out.path = joinResourcePaths(r.path, path)
+	out.query = joinResourceQueries(r.query, query)
 	return &out
 }
 
 // elsewhere gives the resource at an absolute URL, or at what the session will refuse.
 func (r *Resource) elsewhere(path, query string) *Resource {
 	out := *r
-	out.origin, out.path, out.query = path, "", query
-	if scheme, rest, ok := strings.Cut(path, "://"); ok {
-		authority, below, _ := strings.Cut(rest, "/")
-		out.origin, out.path = scheme+"://"+authority, below
-	}
+	out.origin, out.path = splitOrigin(path)
+	out.query = query
 	from, to := r.originURL(), out.originURL()
-	if from != nil && to != nil && !sameOrigin(from, to) {
+	if from != nil && to != nil && !sharesOrigin(from, to) {
 		out.opts, out.from = nil, nil
 	}
 	return &out
+}
+
+// splitOrigin takes a URL without query apart: before and after the slash that ends its
+// authority.
+func splitOrigin(text string) (origin, path string) {
+	scheme, rest, ok := strings.Cut(text, "://")
+	if !ok {
+		return text, ""
+	}
+	authority, path, _ := strings.Cut(rest, "/")
+	return scheme + "://" + authority, path
 }
 
 // originURL gives a URL on the origin of the resource, nil if there is none yet.
@@ -150,12 +158,12 @@ func (r *Resource) originURL() *url.URL {
 	return req.URL
 }
 
-// sameOrigin compares URLs in the form that parley gives them.
-func sameOrigin(a, b *url.URL) bool { return a.Scheme == b.Scheme && a.Host == b.Host }
+// sharesOrigin compares URLs in the form that parley gives them.
+func sharesOrigin(a, b *url.URL) bool { return a.Scheme == b.Scheme && a.Host == b.Host }
 
-// climbs reports whether a relative path leads above where it begins, also where its dots
+// climbsAbove reports whether a relative path leads above where it begins, also where its dots
 // are escaped, as in %2e%2e.
-func climbs(path string) bool {
+func climbsAbove(path string) bool {
 	depth := 0
 	for segment := range strings.SplitSeq(path, "/") {
 		switch strings.ReplaceAll(strings.ToLower(segment), "%2e", ".") {
@@ -171,7 +179,7 @@ func climbs(path string) bool {
 	return false
 }
 
-func joinQueries(a, b string) string {
+func joinResourceQueries(a, b string) string {
 	if a == "" || b == "" || strings.HasSuffix(a, "&") {
 		return a + b
 	}
@@ -186,7 +194,7 @@ func (r *Resource) Suffix(suffix string) *Resource {
 	if r.err != nil {
 		return r
 	}
-	if strings.ContainsAny(suffix, `?#\`) || climbs("x"+suffix) {
+	if strings.ContainsAny(suffix, `?#\`) || climbsAbove("x"+suffix) {
 		return r.failed(fmt.Errorf("%w: a suffix is a part of the path", parley.ErrInvalidURL))
 	}
 	out := *r
@@ -241,7 +249,7 @@ func (r *Resource) suffixedBase() string {
 	base, query := r.client.BaseURL(), r.query
 	text := r.suffix
 	if base != nil && !strings.HasPrefix(r.suffix, "/") {
-		query = joinQueries(base.RawQuery, query)
+		query = joinResourceQueries(base.RawQuery, query)
 		base.RawQuery, base.ForceQuery = "", false
 		text = base.String() + r.suffix
 		if strings.Trim(base.Path, "/") != "" {

@@ -15,14 +15,14 @@ import (
 // an error for everything else.
 func (r *Resource) Exists(ctx context.Context, opts ...parley.RequestOption) (bool, error) {
 	_, err := r.Request(ctx, http.MethodHead, opts...)
-	if isGone(err) {
+	if saysGone(err) {
 		return false, nil
 	}
 	return err == nil, err
 }
 
-// isGone reports whether a server said that there is nothing.
-func isGone(err error) bool {
+// saysGone reports whether a server said that there is nothing.
+func saysGone(err error) bool {
 	var status *parley.StatusError
 	return errors.As(err, &status) && (status.StatusCode == http.StatusNotFound || status.StatusCode == http.StatusGone)
 }
@@ -61,9 +61,9 @@ func (r *Resource) named(resp *parley.Response, u *url.URL) (*Resource, error) {
 		asked = resp.History[0].Request.URL
 	}
 	for _, hop := range resp.History {
-		home = home && sameOrigin(asked, hop.Request.URL)
+		home = home && sharesOrigin(asked, hop.Request.URL)
 	}
-	home = home && sameOrigin(asked, resp.Request.URL) && sameOrigin(asked, u)
+	home = home && sharesOrigin(asked, resp.Request.URL) && sharesOrigin(asked, u)
 	out := NewResource(r.client)
 	if home {
 		out.opts = r.opts
@@ -74,7 +74,10 @@ func (r *Resource) named(resp *parley.Response, u *url.URL) (*Resource, error) {
 		}
 		out.from = req
 	}
-	out.origin, out.path, out.query = u.Scheme+"://"+u.Host, strings.TrimPrefix(u.EscapedPath(), "/"), u.RawQuery
+	whole, _, _ := strings.Cut(u.String(), "#")
+	path, query, _ := strings.Cut(whole, "?")
+	out.origin, out.path = splitOrigin(path)
+	out.query = query
 	return out, nil
 }
 

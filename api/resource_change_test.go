@@ -38,7 +38,7 @@ func TestResource_Create(t *testing.T) {
 	t.Parallel()
 	c := resourceSession(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodGet {
-			writeJSON(w, `"`+r.URL.String()+" "+r.Header.Get("Authorization")+`"`)
+			serveJSON(w, `"`+r.URL.String()+" "+r.Header.Get("Authorization")+`"`)
 			return
 		}
 		body, err := io.ReadAll(r.Body)
@@ -100,10 +100,10 @@ func TestResource_Create_onAnotherOrigin(t *testing.T) {
 			if r.URL.Path == "/file" {
 				return
 			}
-			writeJSON(w, `["`+r.Method+" "+r.Host+r.URL.Path+`","`+r.Header.Get("Authorization")+r.Header.Get("X-Key")+r.Header.Get("X-Own")+`"]`)
+			serveJSON(w, `["`+r.Method+" "+r.Host+r.URL.Path+`","`+r.Header.Get("Authorization")+r.Header.Get("X-Key")+r.Header.Get("X-Own")+`"]`)
 		}
 	}
-	handler := parley.WithHandler(hosts{
+	handler := parley.WithHandler(resourceHosts{
 		"a.test": answers("http://b.test/new"), "b.test": answers("http://a.test/back"),
 		"c.test": func(w http.ResponseWriter, r *http.Request) {
 			http.Redirect(w, r, "http://b.test/moved", http.StatusTemporaryRedirect)

@@ -126,13 +126,13 @@ func succeeded(resp *parley.Response, err error) (*parley.Response, error) {
 	if resp.StatusCode/100 == 2 {
 		return resp, nil
 	}
-	err = statusError(resp)
+	err = refusalOf(resp)
 	resp.Close() // the status is what matters
 	return nil, err
 }
 
-// statusError gives a *parley.StatusError for an answer of any status.
-func statusError(resp *parley.Response) error {
+// refusalOf gives a *parley.StatusError for an answer of any status.
+func refusalOf(resp *parley.Response) error {
 	if err := resp.Err(); err != nil {
 		return err
 	}
@@ -165,9 +165,9 @@ func contentOf[T any](resp *parley.Response, err error) (T, error) {
 
 // untyped gives content by its media type.
 func untyped(resp *parley.Response, content []byte) (any, error) {
-	media := mediaType(resp)
+	media := contentMedia(resp)
 	switch {
-	case isJSON(media):
+	case isJSONMedia(media):
 		var v any
 		err := resp.Decode(&v)
 		return v, err
@@ -177,14 +177,14 @@ func untyped(resp *parley.Response, content []byte) (any, error) {
 	return bytes.Clone(content), nil
 }
 
-// mediaType gives the media type of an answer in lower case, without parameters; "" if it
+// contentMedia gives the media type of an answer in lower case, without parameters; "" if it
 // names none.
-func mediaType(resp *parley.Response) string {
+func contentMedia(resp *parley.Response) string {
 	media, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
 	return strings.ToLower(strings.Trim(media, " \t"))
 }
 
-// isJSON reports whether a media type is JSON (RFC 6839, section 3.1).
-func isJSON(media string) bool {
+// isJSONMedia reports whether a media type is JSON (RFC 6839, section 3.1).
+func isJSONMedia(media string) bool {
 	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
 }

@@ -13,8 +13,8 @@ import (
 	"github.com/seed-0474a412/parley/api"
 )
 
-// typed answers with the content type and the content that the query names.
-func typed(w http.ResponseWriter, r *http.Request) {
+// serveTyped answers with the content type and the content that the query names.
+func serveTyped(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
 	w.Header()["Content-Type"] = q["type"]
 	if status := q.Get("status"); status == "204" {
@@ -26,7 +26,7 @@ func typed(w http.ResponseWriter, r *http.Request) {
 
 func TestResource_contentByItsType(t *testing.T) {
 	t.Parallel()
-	r := api.NewResource(resourceSession(t, typed))
+	r := api.NewResource(resourceSession(t, serveTyped))
 	for rule, tt := range map[string]struct {
 		media, content string
 		want           any
@@ -90,7 +90,7 @@ func TestResource_contentByItsType(t *testing.T) {
 // A type that the session has a decoder for is decoded by it.
 func TestGet_decodesAsTheSessionSays(t *testing.T) {
 	t.Parallel()
-	c := resourceSession(t, typed, parley.WithDecoder("application/upper", func(r io.Reader, v any) error {
+	c := resourceSession(t, serveTyped, parley.WithDecoder("application/upper", func(r io.Reader, v any) error {
 		b, err := io.ReadAll(r)
 		v.(*struct{ S string }).S = strings.ToUpper(string(b))
 		return err
@@ -108,7 +108,7 @@ func TestResource_methods(t *testing.T) {
 			t.Error(err)
 		}
 		w.Header().Set("X-Method", r.Method)
-		writeJSON(w, `["`+r.Method+`","`+r.Header.Get("Content-Type")+`","`+string(body)+`"]`)
+		serveJSON(w, `["`+r.Method+`","`+r.Header.Get("Content-Type")+`","`+string(body)+`"]`)
 	})
 	r, ctx, body := api.NewResource(c).At("x"), t.Context(), parley.WithJSON(1)
 	type triple [3]string
@@ -144,10 +144,10 @@ func TestResource_methods(t *testing.T) {
 	require.Zero(t, c.Stats().Active)
 }
 
-// apiError is an API's own error type.
-type apiError struct{ Code string }
+// resourceFailure is an API's own error type.
+type resourceFailure struct{ Code string }
 
-func (e *apiError) Error() string { return "code " + e.Code }
+func (e *resourceFailure) Error() string { return "code " + e.Code }
 
 func TestResource_errorsAreStatusErrors(t *testing.T) {
 	t.Parallel()
@@ -167,7 +167,7 @@ func TestResource_errorsAreStatusErrors(t *testing.T) {
 			http.Redirect(w, r, "/", http.StatusFound)
 		}
 	}, parley.WithFollowRedirects(false))
-	r := api.NewResource(c, parley.WithErrorType[*apiError]())
+	r := api.NewResource(c, parley.WithErrorType[*resourceFailure]())
 	for path, status := range map[string]int{"problem": 403, "own": 409, "unchanged": 304, "moved": 302} {
 		for name, call := range resourceCalls(t, r.At(path)) {
 			if name == "Download" || name == "Authorize" {
@@ -186,7 +186,7 @@ func TestResource_errorsAreStatusErrors(t *testing.T) {
 	require.Equal(t, "no credit", problem.Title)
 	require.JSONEq(t, "30", string(problem.Extensions["balance"]))
 	_, err = api.Get[int](t.Context(), r.At("own"))
-	var own *apiError
+	var own *resourceFailure
 	require.ErrorAs(t, err, &own)
 	require.Equal(t, "taken", own.Code)
 }

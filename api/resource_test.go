@@ -38,13 +38,13 @@ func resourceClient(t testing.TB, opts ...parley.ClientOption) *parley.Client {
 	return c
 }
 
-// hosts answers for the names of hosts, each by a function of its own, in the same process.
-type hosts map[string]http.HandlerFunc
+// resourceHosts answers for the names of hosts, each by a function of its own, in the same process.
+type resourceHosts map[string]http.HandlerFunc
 
-func (h hosts) ServeHTTP(w http.ResponseWriter, r *http.Request) { h[r.Host](w, r) }
+func (h resourceHosts) ServeHTTP(w http.ResponseWriter, r *http.Request) { h[r.Host](w, r) }
 
-// writeJSON answers with JSON as it is written.
-func writeJSON(w http.ResponseWriter, text string) {
+// serveJSON answers with JSON as it is written.
+func serveJSON(w http.ResponseWriter, text string) {
 	w.Header().Set("Content-Type", "application/json")
 	io.WriteString(w, text)
 }
@@ -181,7 +181,7 @@ func TestResource_Join_leavesOptionsBehind(t *testing.T) {
 	t.Parallel()
 	got := map[string]http.Header{}
 	echo := func(_ http.ResponseWriter, r *http.Request) { got[r.Host+r.URL.Path] = r.Header }
-	handler := parley.WithHandler(hosts{"a.test": echo, "b.test": echo})
+	handler := parley.WithHandler(resourceHosts{"a.test": echo, "b.test": echo})
 	based := resourceClient(t, handler, parley.WithBaseURL("http://a.test"), parley.WithHeader("X-Session", "1"))
 	r := api.NewResource(based, parley.WithBearerToken("t")).With(parley.WithHeader("X-Resource", "1"))
 	for _, to := range []*api.Resource{
@@ -230,7 +230,7 @@ func grantAnd(r *api.Resource, g *api.Grant) *struct {
 
 func TestResource_isSharedByManyGoroutines(t *testing.T) {
 	t.Parallel()
-	c := resourceSession(t, func(w http.ResponseWriter, r *http.Request) { writeJSON(w, fmt.Sprintf("%q", r.URL.Path)) })
+	c := resourceSession(t, func(w http.ResponseWriter, r *http.Request) { serveJSON(w, fmt.Sprintf("%q", r.URL.Path)) })
 	shared := api.NewResource(c, parley.WithHeader("X-A", "1")).Suffix("/")
 	var all sync.WaitGroup
 	for i := range 16 {
