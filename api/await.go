@@ -131,7 +131,7 @@ func (r *Resource) await(ctx context.Context, method string, opts []parley.Reque
 	}
 	w := &waiting{method: req.Method, began: time.Now()}
 	if w.policy, err = awaitPolicyOf(req); err != nil {
-		return nil, r.failed(err).unsent(method)
+		return nil, r.failed(err).unsent(method, opts)
 	}
 	w.interval = w.policy.Interval
 	for {

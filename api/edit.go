@@ -52,7 +52,7 @@ var ErrNoValidator = errors.New("api: the answer has neither a strong ETag nor L
 func Edit[T any](ctx context.Context, r *Resource, change func(*T) error, opts ...parley.RequestOption) (T, error) {
 	var none T
 	if change == nil {
-		return none, r.failed(errors.New("api: Edit needs a function that changes what was got")).unsent(http.MethodGet)
+		return none, r.failed(errors.New("api: Edit needs a function that changes what was got")).unsent(http.MethodGet, opts)
 	}
 	for try := 1; ; try++ {
 		// A tag of what was coded on the way is not that of the resource for many servers.

@@ -265,7 +265,7 @@ func (r *Resource) suffixedBase() string {
 // newRequest prepares a request.
 func (r *Resource) newRequest(method string, opts []parley.RequestOption) (*parley.Request, error) {
 	if r.err != nil {
-		return nil, r.unsent(method)
+		return nil, r.unsent(method, opts)
 	}
 	if r.from == nil {
 		return r.client.NewRequest(method, r.reference(), r.with(opts)...)
@@ -292,7 +292,11 @@ func (r *Resource) failed(err error) *Resource {
 }
 
 // unsent is the error of a call of a resource that could not be made.
-func (r *Resource) unsent(method string) error {
+func (r *Resource) unsent(method string, opts []parley.RequestOption) error {
+	if r.client != nil {
+		// A reader that was given for the body is closed, as always where no request is made.
+		_, _ = r.client.NewRequest(method, "//", opts...) // which is no reference
+	}
 	return &parley.Error{Op: "build", Method: method, Phase: parley.PhaseRequest, Sent: parley.NotSent, Err: r.err}
 }
 

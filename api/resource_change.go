@@ -99,10 +99,10 @@ func WithMergePatch() parley.RequestOption {
 // be downloaded: use Join with its URL.
 func (r *Resource) Download(ctx context.Context, path string, opts ...parley.RequestOption) (*parley.DownloadResult, error) {
 	if r.err != nil {
-		return nil, r.unsent(http.MethodGet)
+		return nil, r.unsent(http.MethodGet, opts)
 	}
 	if r.from != nil {
-		return nil, r.failed(errDownloadElsewhere).unsent(http.MethodGet)
+		return nil, r.failed(errDownloadElsewhere).unsent(http.MethodGet, opts)
 	}
 	return r.client.Download(ctx, r.reference(), path, r.with(opts)...)
 }

@@ -14,7 +14,7 @@ import (
 func (r *Resource) Request(ctx context.Context, method string, opts ...parley.RequestOption) (*parley.Response, error) {
 	switch {
 	case r.err != nil:
-		return nil, r.unsent(method)
+		return nil, r.unsent(method, opts)
 	case r.from == nil:
 		return succeeded(r.client.Request(ctx, method, r.reference(), r.with(opts)...))
 	}
@@ -30,7 +30,7 @@ func (r *Resource) Request(ctx context.Context, method string, opts ...parley.Re
 func (r *Resource) Stream(ctx context.Context, method string, opts ...parley.RequestOption) (*parley.Response, error) {
 	switch {
 	case r.err != nil:
-		return nil, r.unsent(method)
+		return nil, r.unsent(method, opts)
 	case r.from == nil:
 		return succeeded(r.client.Stream(ctx, method, r.reference(), r.with(opts)...))
 	}

@@ -147,6 +147,36 @@ func TestResource_refusesBeforeAnythingIsSent(t *testing.T) {
 	}
 }
 
+// A reader that was given for the body is closed all the same.
+func TestResource_closesWhatItDoesNotSend(t *testing.T) {
+	t.Parallel()
+	r := api.NewResource(resourceClient(t, parley.WithBaseURL("http://a.test"))).At("..")
+	for name, call := range map[string]func(parley.RequestOption) error{
+		"Post":   func(o parley.RequestOption) error { _, err := r.Post(t.Context(), o); return err },
+		"Stream": func(o parley.RequestOption) error { _, err := r.Stream(t.Context(), "PUT", o); return err },
+		"Await":  func(o parley.RequestOption) error { _, err := r.Await(t.Context(), "POST", o); return err },
+	} {
+		file, err := os.Open(os.DevNull)
+		require.NoError(t, err)
+		require.ErrorIs(t, call(parley.WithReader(file)), parley.ErrInvalidURL, name)
+		require.ErrorIs(t, file.Close(), os.ErrClosed, name)
+	}
+}
+
+// What is created through a Unix socket is reached through it.
+func TestResource_Create_behindASocket(t *testing.T) {
+	t.Parallel()
+	c := resourceClient(t, parley.WithBaseURL("http+unix://%2Frun%2Fapp.sock/v1"), parley.WithHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", "/v1/things/1")
+		w.WriteHeader(http.StatusCreated)
+	})))
+	created, err := api.NewResource(c).At("things").Create(t.Context(), 1)
+	require.NoError(t, err)
+	u, err := created.At("x").URL()
+	require.NoError(t, err)
+	require.Equal(t, "http+unix://%2Frun%2Fapp.sock/v1/things/1/x", u.String())
+}
+
 // resourceCalls are all ways to send something.
 func resourceCalls(t *testing.T, r *api.Resource) map[string]func(context.Context) error {
 	return map[string]func(context.Context) error{
