@@ -123,7 +123,8 @@ func (e *OAuthError) UnmarshalJSON(data []byte) error {
 
 // Authorize gets a token of OAuth 2 from the resource, which is the server's token
 // endpoint, and gives a session that sends it: one derived from the resource's own, with
-// its pool and jar. The token goes where that session's values go, and to no other origin.
+// its pool and jar. The token goes where that session's values go: to the origin of its base
+// URL and those that it trusts, or, without a base URL, to whatever the program asks for.
 //
 //	client, err := api.NewResource(c).Join("https://auth.example.com/token").Authorize(ctx, api.Grant{
 //		ClientID: id, ClientSecret: secret, Scopes: []string{"repo"},

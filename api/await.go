@@ -100,8 +100,8 @@ func (e *NotDoneError) Unwrap() error { return parley.ErrTimeout }
 // are 202 (or [AwaitPolicy].Status says so), it polls with GET what Operation-Location names,
 // or Location, or, where nothing is named, the resource itself, but that a POST without
 // either is an error ([http.ErrNoLocation]). Redirects are followed as in every call, so
-// that a 303 leads to the result. If a DELETE was accepted and the resource itself is
-// polled, the result is that it is gone (404 or 410).
+// that a 303 leads to the result. Where a DELETE was accepted and nothing is named, the end
+// is that the resource is gone (404 or 410).
 //
 // Between polls it waits as long as Retry-After says, else for a growing while: see
 // [WithAwaitPolicy]. A poll that is answered 429 or 503 with Retry-After is made again. What
@@ -139,7 +139,7 @@ func (r *Resource) await(ctx context.Context, method string, opts []parley.Reque
 		if err != nil {
 			return nil, err
 		}
-		if w.deleted(resp) {
+		if w.deleting() && saysGone(resp.Err()) {
 			return nil, nil
 		}
 		done, next, err := w.look(resp)
@@ -179,7 +179,7 @@ func (w *waiting) look(resp *parley.Response) (done bool, next string, err error
 		}
 		return false, "", err
 	}
-	done = resp.StatusCode != http.StatusAccepted
+	done = resp.StatusCode != http.StatusAccepted && !w.deleting()
 	if content, err := resp.Bytes(); w.policy.Status != nil && (done || len(content) > 0 || err != nil) {
 		if done, next, err = w.policy.Status(resp); done || err != nil {
 			return done, next, err
@@ -192,9 +192,9 @@ func (w *waiting) look(resp *parley.Response) (done bool, next string, err error
 	return false, next, err
 }
 
-// deleted reports whether what was to be deleted is gone now.
-func (w *waiting) deleted(resp *parley.Response) bool {
-	return w.method == http.MethodDelete && w.polls > 0 && !w.monitor && saysGone(resp.Err())
+// deleting reports whether it is the resource itself that is polled until it is gone.
+func (w *waiting) deleting() bool {
+	return w.method == http.MethodDelete && w.polls > 0 && !w.monitor
 }
 
 // saysBusy reports whether a server asks to come again later.

@@ -130,11 +130,12 @@ func TestAwait(t *testing.T) {
 			"POST", []string{`{"status":202,"header":{"Location":"/1"}}`, `{"status":503,"header":{"Retry-After":"2"}}`, `{"status":429,"header":{"Retry-After":"4"}}`, `{"status":200,"content":1}`}, nil,
 			[]string{"POST a.test/v1/jobs 0s", "GET a.test/1 1s", "GET a.test/1 3s", "GET a.test/1 7s"}, 1.0,
 		},
-		"a DELETE ends where there is nothing": {
-			"DELETE", []string{`{"status":202}`, `{"status":200}`}, nil, []string{"DELETE a.test/v1/jobs 0s", "GET a.test/v1/jobs 1s"}, nil,
-		},
 		"a DELETE ends where it is gone": {
-			"DELETE", []string{`{"status":202}`, `{"status":404,"content":"no"}`}, nil, []string{"DELETE a.test/v1/jobs 0s", "GET a.test/v1/jobs 1s"}, nil,
+			"DELETE", []string{`{"status":202}`, `{"status":200,"content":"still there"}`, `{"status":404,"content":"no"}`}, nil,
+			[]string{"DELETE a.test/v1/jobs 0s", "GET a.test/v1/jobs 1s", "GET a.test/v1/jobs 2.5s"}, nil,
+		},
+		"but where the server names something, with that": {
+			"DELETE", []string{`{"status":202,"header":{"Location":"/1"}}`, `{"status":200,"content":"done"}`}, nil, []string{"DELETE a.test/v1/jobs 0s", "GET a.test/1 1s"}, "done",
 		},
 		"a status in the content": {
 			"POST", []string{`{"status":202,"header":{"Operation-Location":"/1"}}`, `{"status":200,"content":{"status":"Running"}}`, `{"status":200,"content":{"status":"Succeeded"}}`}, []parley.RequestOption{status},

@@ -141,7 +141,10 @@ func editable[T any](got *parley.Response) (T, error) {
 
 // resourceError is an error about an answer.
 func resourceError(op string, resp *parley.Response, err error) error {
-	e := &parley.Error{Op: op, Phase: parley.PhaseDecode, Sent: parley.Answering, Err: err}
+	e := &parley.Error{Op: op, Phase: parley.PhaseResponse, Sent: parley.Answering, Err: err}
+	if errors.Is(err, parley.ErrDecoding) {
+		e.Phase = parley.PhaseDecode
+	}
 	if resp.Request != nil {
 		e.Method, e.URL = resp.Request.Method, resp.Request.URL
 	}

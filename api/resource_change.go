@@ -66,7 +66,7 @@ func (r *Resource) named(resp *parley.Response, u *url.URL) (*Resource, error) {
 	home = home && sharesOrigin(asked, resp.Request.URL) && sharesOrigin(asked, u)
 	out := NewResource(r.client)
 	if home {
-		out.opts = r.opts
+		out.opts, out.from = r.opts, r.from
 	} else {
 		req, err := r.client.NewRequestFrom(resp, u.String())
 		if err != nil {

@@ -148,6 +148,25 @@ func TestResource_Create_onAnotherOrigin(t *testing.T) {
 	}
 }
 
+// What comes of a resource that a server named on another origin is as that is.
+func TestResource_Create_belowAnotherOrigin(t *testing.T) {
+	t.Parallel()
+	creates := func(w http.ResponseWriter, r *http.Request) {
+		if r.Host == "b.test" && r.Header.Get("Authorization") != "" {
+			t.Errorf("%s %s got what is not for it", r.Method, r.URL)
+		}
+		w.Header().Set("Location", "http://b.test/"+r.Host)
+		w.WriteHeader(http.StatusCreated)
+	}
+	c := resourceClient(t, parley.WithBearerToken("t"), parley.WithHandler(resourceHosts{"a.test": creates, "b.test": creates}))
+	r := api.NewResource(c).Join("http://a.test")
+	for range 3 {
+		var err error
+		r, err = r.Create(t.Context(), 1)
+		require.NoError(t, err)
+	}
+}
+
 func TestResource_Update(t *testing.T) {
 	t.Parallel()
 	c := resourceSession(t, func(w http.ResponseWriter, r *http.Request) {
