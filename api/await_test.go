@@ -237,11 +237,11 @@ func wantNotDone(polls int, after time.Duration) func(*testing.T, error) {
 
 // Without a bound on time the context alone ends the waiting, at once.
 func TestAwait_endsWithItsContext(t *testing.T) {
-	busy := make([]string, 2000)
+	busy := make([]string, 100)
 	for i := range busy {
 		busy[i] = `{"status":202}`
 	}
-	forever := api.WithAwaitPolicy(api.AwaitPolicy{MaxTime: -1})
+	forever := api.WithAwaitPolicy(api.AwaitPolicy{MaxTime: -1, MaxInterval: time.Hour})
 	awaiting(t, busy, func(t *testing.T, s *awaitWork, r *api.Resource) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Hour)
 		defer cancel()
