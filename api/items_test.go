@@ -252,6 +252,13 @@ func TestItems_ofPagesEndsWithWhatWentWrong(t *testing.T) {
 			require.ErrorIs(t, errs[0], tt.kind, path)
 		}
 	}
+	for n, err := range api.Items[int](t.Context(), r.Join("misfit"), api.WithPager(api.LinkPages())) {
+		if err != nil {
+			require.ErrorContains(t, err, "in element 1")
+			break // there as well
+		}
+		require.Equal(t, 1, n)
+	}
 	_, errs := collectItems[int](t.Context(), r.Join("flat?page=x"), api.WithPager(api.NumberedPages("page")))
 	require.Len(t, errs, 1)
 	require.ErrorContains(t, errs[0], "no number")

@@ -137,6 +137,14 @@ func TestResource_Create_onAnotherOrigin(t *testing.T) {
 			resp, err := created.Stream(t.Context(), http.MethodPut, parley.WithText("x"))
 			require.NoError(t, err)
 			require.NoError(t, resp.Close())
+			for _, wrong := range []parley.RequestOption{nil, parley.WithHeader("a b", "")} {
+				_, err = created.Get(t.Context(), wrong)
+				require.ErrorAs(t, err, new(*parley.Error))
+				_, err = created.Stream(t.Context(), http.MethodGet, wrong)
+				require.ErrorAs(t, err, new(*parley.Error))
+			}
+			_, err = created.Join("x\n").Get(t.Context())
+			require.ErrorIs(t, err, parley.ErrInvalidURL)
 			_, err = created.Download(t.Context(), t.TempDir())
 			require.ErrorContains(t, err, "Join its URL")
 			u, err := created.URL()
