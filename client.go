@@ -338,6 +338,12 @@ func (c *Client) Send(ctx context.Context, req *Request) (*Response, error) {
 	return c.sendPrepared(ctx, req, false)
 }
 
+// Fetch is Send for those who want the whole body of the answer: it is read before the
+// call returns, as by [Client.Request].
+func (c *Client) Fetch(ctx context.Context, req *Request) (*Response, error) {
+	return c.sendPrepared(ctx, req, true)
+}
+
 func (c *Client) sendPrepared(ctx context.Context, req *Request, full bool) (*Response, error) {
 	if req == nil {
 		return nil, buildError("", nil, errNoURL)

@@ -24,6 +24,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-0474a412/parley"
+	"github.com/seed-0474a412/parley/api"
 	"github.com/seed-0474a412/parley/internal/golden"
 )
 
@@ -109,7 +110,18 @@ func goldenCall(ctx context.Context, t *testing.T, c *golden.Case, call golden.C
 	if call.Follow != nil {
 		opts = append(opts, parley.WithFollowRedirects(*call.Follow))
 	}
-	resp, err := client.Request(ctx, call.Method, url, append(opts, goldenBody(t, call.Body)...)...)
+	opts = append(opts, goldenBody(t, call.Body)...)
+	var resp *parley.Response
+	var err error
+	if c.UsesResource() {
+		r := api.NewResource(client).Suffix(c.Client.Trailing)
+		for _, path := range c.Client.Append {
+			r = r.Join(path)
+		}
+		resp, err = r.Join(url).Request(ctx, call.Method, opts...)
+	} else {
+		resp, err = client.Request(ctx, call.Method, url, opts...)
+	}
 	if err != nil {
 		return golden.Reply{Failure: goldenFailure(err)}
 	}

@@ -22,15 +22,6 @@ const goldenFolder = "testdata/golden"
 // factor.
 const goldenPace = 1.0
 
-// pendingGolden are the features that parley does not have yet. A case that needs
-// one is skipped and counted; take the line out when the feature is there.
-var pendingGolden = []struct {
-	feature string
-	needs   func(*golden.Case) bool
-}{
-	{"resources", func(c *golden.Case) bool { return c.Client.Trailing != "" || len(c.Client.Append) > 0 }},
-}
-
 // TestGolden runs the recorded cases of the systems that parley follows, as
 // TestGolden/<topic>/<id>. GOLDEN_DIR names another folder to read them from.
 func TestGolden(t *testing.T) {
@@ -40,7 +31,7 @@ func TestGolden(t *testing.T) {
 	}
 	authority, err := golden.NewAuthority()
 	require.NoError(t, err)
-	tally := goldenTally{pending: map[string]int{}, rules: map[string]int{}}
+	tally := goldenTally{rules: map[string]int{}}
 	rules := golden.Rules()
 	total := 0
 	for _, topic := range golden.Topics {
@@ -90,12 +81,6 @@ func goldenNetrc(t *testing.T, text string) string {
 }
 
 func runGolden(t *testing.T, c *golden.Case, authority *golden.Authority, rules []golden.Rule, tally *goldenTally) {
-	for _, p := range pendingGolden {
-		if p.needs(c) {
-			tally.count(func() { tally.pending[p.feature]++ })
-			t.Skip("comes with", p.feature)
-		}
-	}
 	lab := golden.NewLab(c, authority, goldenPace)
 	defer lab.Close()
 	got := driveGolden(t, c, lab, authority)
@@ -122,7 +107,6 @@ func runGolden(t *testing.T, c *golden.Case, authority *golden.Authority, rules 
 type goldenTally struct {
 	mu                   sync.Mutex
 	same, byRule, failed int
-	pending              map[string]int // by feature
 	rules                map[string]int // cases to which a rule applies, by its name
 }
 
@@ -132,20 +116,11 @@ func (g *goldenTally) count(change func()) {
 	change()
 }
 
-func (g *goldenTally) ran() int {
-	n := g.same + g.byRule + g.failed
-	for _, pending := range g.pending {
-		n += pending
-	}
-	return n
-}
+func (g *goldenTally) ran() int { return g.same + g.byRule + g.failed }
 
 func (g *goldenTally) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%d cases: %d as one of the systems, %d otherwise by rule, %d failed", g.ran(), g.same, g.byRule, g.failed)
-	for _, feature := range slices.Sorted(maps.Keys(g.pending)) {
-		fmt.Fprintf(&b, "\n  %3d come with %s", g.pending[feature], feature)
-	}
 	for _, rule := range slices.Sorted(maps.Keys(g.rules)) {
 		fmt.Fprintf(&b, "\n  %3d under the rule: %s", g.rules[rule], rule)
 	}

@@ -1,8 +1,10 @@
 package parley
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"iter"
 	"net/http"
 	"net/url"
@@ -95,13 +97,42 @@ func (c *Client) nextPage(req *Request, resp *Response) (*Request, error) {
 	if u.Scheme != "http" && u.Scheme != "https" && !urls.SameOrigin(req.URL, &u) {
 		return nil, buildError(req.Method, req.URL, urlError(&urls.SchemeError{Scheme: u.Scheme}))
 	}
+	return c.follow(req, resp, &u), nil
+}
+
+// NewRequestFrom makes the GET request for a URL that an answer of the session names, but
+// for a redirect: in the Location of a 201 or 202, in a link, within its content. ref may
+// be relative to the URL that was answered. Options of the request for that answer go along
+// as with [Client.Pages]: without the body and what speaks of it, to the same origin and to
+// those that the session trusts. On every other origin all stays behind but harmless
+// headers, also where a redirect had led away and back. opts are for the new request alone
+// and go with it to wherever that leads. A ref that cannot be used is ErrInvalidURL or
+// ErrUnsupportedProtocol.
+//
+// The request may be given another method, and is sent with [Client.Fetch] or [Client.Send].
+func (c *Client) NewRequestFrom(resp *Response, ref string, opts ...RequestOption) (*Request, error) {
+	if resp == nil || resp.Request == nil {
+		return nil, buildError("", nil, because(ErrInvalidURL, errors.New("NewRequestFrom needs an answer to a request")))
+	}
+	u, err := urls.Resolve(withoutUser(resp.Request.URL), ref)
+	if err != nil {
+		return nil, buildError(http.MethodGet, resp.Request.URL, urlError(err))
+	}
+	u.User = nil // nobody is identified at the word of a server
+	next := c.follow(cmp.Or(resp.hop, resp.Request), resp, u)
+	next.Method, next.call, next.merged = http.MethodGet, nil, true
+	return next.With(opts...)
+}
+
+// follow makes the request for u, which resp, the answer to req, names.
+func (c *Client) follow(req *Request, resp *Response, u *url.URL) *Request {
 	u.Fragment, u.RawFragment = "", ""
 	next := req.Clone()
-	next.URL, next.Target = &u, ""
+	next.URL, next.Target = u, ""
 	next.dropContent()
 	// Also where a redirect has led away from the origin and back: from there on it is
 	// another server's word that is followed.
-	left := leaves(req, &u)
+	left := leaves(req, u)
 	for _, hop := range append(slices.Clip(resp.History), resp) {
 		left = left || hop.Request != nil && leaves(req, hop.Request.URL)
 	}
@@ -111,7 +142,7 @@ func (c *Client) nextPage(req *Request, resp *Response) (*Request, error) {
 	if !next.foreign {
 		next.addParams(c.cfg.paramsFor(next), c.cfg.style)
 	}
-	return next, nil
+	return next
 }
 
 // leaves reports whether u is on an origin that what is meant for req must not go to.

@@ -151,10 +151,10 @@ func (l redirectLayer) Send(ctx context.Context, req *Request) (*Response, error
 		if len(history) > 0 {
 			resp.History = slices.Clip(history)
 		}
+		resp.hop = req
 		if !isRedirect(resp) {
 			return resp, nil
 		}
-		resp.hop = req
 		if !req.followsRedirects() {
 			return resp, nil
 		}

@@ -56,7 +56,7 @@ type Response struct {
 	loaded  bool // content holds the whole body
 	stored  bool // a jar has stored what the answer set
 	rec     *record
-	hop     *Request // what the session's stack had sent, for Next; nil: Request
+	hop     *Request // what the session's stack had sent, for Next and NewRequestFrom; nil: Request
 	content []byte
 	failed  error // reading the body failed with this
 	at      int   // where Body stands in content; less than 0: closed

@@ -8,6 +8,9 @@ import (
 
 // What a case needs of a client, told by its input.
 
+// UsesResource reports whether the case is about a URL under a session, which only clients has.
+func (c *Case) UsesResource() bool { return c.Client.Trailing != "" || len(c.Client.Append) > 0 }
+
 // Redirects reports whether a call may have to follow an answer to another URL.
 func (c *Case) Redirects() bool {
 	follows := slices.ContainsFunc(c.Calls, func(call Call) bool { return call.Follow == nil || *call.Follow })

@@ -40,8 +40,11 @@ type Verdict struct {
 
 // systems are those whose behaviour may be followed without a rule, in the order of preference. The base URL of the
 // systems other than httpx is resolved as RFC 3986 does, which drops the last segment of its path.
-func systems(topic string) []string {
-	if topic == "base_url" {
+func systems(c *Case) []string {
+	switch {
+	case c.UsesResource():
+		return []string{"clients"}
+	case c.Topic == "base_url":
 		return []string{"httpx"}
 	}
 	return []string{"httpx", "requests"}
@@ -50,7 +53,7 @@ func systems(topic string) []string {
 // Judge compares what the client did with what the systems did, as amended by the rules that apply.
 func Judge(c *Case, rules []Rule, got Outcome) Verdict {
 	var v Verdict
-	for _, system := range systems(c.Topic) {
+	for _, system := range systems(c) {
 		if outcome, ok := c.Seen[system]; ok {
 			v.Expected.add(system, outcome)
 		}

@@ -112,11 +112,25 @@ func urlRules() []Rule {
 		}, {
 			Name:   "a reference that climbs above the base path is refused",
 			Reason: "it leaves the API that the session was made for; a path made of foreign input must not do that",
-			When: relative(func(_ *Case, ref written) bool {
-				_, above := resolve("/" + strings.TrimPrefix(ref.path, "/"))
-				return above
-			}),
+			When: func(c *Case) bool {
+				return relative(func(_ *Case, ref written) bool { return climbs(ref.path) })(c) || slices.ContainsFunc(c.Client.Append, climbs)
+			},
 			Then: refuse("ErrInvalidURL"),
+		}, {
+			Name: "a path below a resource follows that of the resource, also with a slash before it",
+			Reason: "as with a base URL, whose path is a prefix; clients begins at the root of the host again, which leaves the " +
+				"API that the resource is a part of",
+			When: func(c *Case) bool {
+				return slices.ContainsFunc(c.Client.Append, func(path string) bool { return strings.HasPrefix(path, "/") })
+			},
+			Then: expectTarget,
+		}, {
+			Name:   "what all paths end with is put before the query",
+			Reason: "clients puts it behind, where it belongs to the value of the last parameter and the path stays without it",
+			When: func(c *Case) bool {
+				return c.Client.Trailing != "" && takeApart(c.Calls[len(c.Calls)-1].URL).hasQuery
+			},
+			Then: expectTarget,
 		}, {
 			Name: "a reference that begins with two slashes or a backslash is refused",
 			Reason: "RFC 3986 makes the first another host, browsers the second too, httpx a path: " +
@@ -147,6 +161,12 @@ func urlRules() []Rule {
 			Then: refuse("ErrInvalidURL"),
 		},
 	}
+}
+
+// climbs reports whether a path leads above where it begins.
+func climbs(path string) bool {
+	_, above := resolve("/" + strings.TrimPrefix(path, "/"))
+	return above
 }
 
 // url gives the URL that says where the last call goes: its own or, for a reference, the base.

@@ -44,13 +44,14 @@ func (c *Case) target() string {
 	}
 	if ref.scheme == "" {
 		path = base.path
-		if ref.path != "" {
-			path = strings.TrimSuffix(base.path, "/") + "/" + strings.TrimPrefix(ref.path, "/")
-			if strings.HasSuffix(base.path, "//") { // only what is missing is added
-				path = base.path + strings.TrimPrefix(ref.path, "/")
-			}
+		for _, part := range c.Client.Append {
+			path = below(path, part)
 		}
+		path = below(path, ref.path)
 		query = joinQuery(withoutKeys(base.query, keysOf(ref.query)), query)
+	}
+	if c.Client.Trailing != "" {
+		path = strings.TrimRight(path, "/") + c.Client.Trailing
 	}
 	path, _ = resolve(encodeIllegal(path, pathBytes))
 	query = encodeIllegal(query, queryBytes)
@@ -75,6 +76,17 @@ func (c *Case) target() string {
 		return path + "?" + query
 	}
 	return path
+}
+
+// below puts a path below another one. Only a slash that is missing is added.
+func below(base, path string) string {
+	switch {
+	case path == "":
+		return base
+	case strings.HasSuffix(base, "/"):
+		return base + strings.TrimPrefix(path, "/")
+	}
+	return base + "/" + strings.TrimPrefix(path, "/")
 }
 
 func originsEqual(a, b written) bool {
