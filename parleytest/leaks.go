@@ -220,8 +220,11 @@ func withCreators(profile string) string {
 		if strings.HasPrefix(group, "goroutine profile:") { // its first line is of all
 			_, group, _ = strings.Cut(group, "\n")
 		}
-		count, _, _ := strings.Cut(group, " ")
-		out = append(out, count+" times:\n"+all[i])
+		text := all[i]
+		if count, _, _ := strings.Cut(group, " "); count != "1" {
+			text = count + " of these:\n" + text
+		}
+		out = append(out, text)
 	}
 	return strings.Join(out, "\n\n")
 }

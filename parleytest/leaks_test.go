@@ -99,7 +99,7 @@ func TestNoLeaks_findsGoroutines(t *testing.T) {
 		reported(t, func(tb testing.TB) {
 			parleytest.NoLeaks(tb)
 			forgetful(ended)
-		}, "goroutines are left over", "2 times:", "parleytest_test.forgetful.func1", "created by github.com/seed-0474a412/parley/parleytest_test.forgetful in goroutine", "leaks_test.go:")
+		}, "goroutines are left over", "2 of these:", "parleytest_test.forgetful.func1", "created by github.com/seed-0474a412/parley/parleytest_test.forgetful in goroutine", "leaks_test.go:")
 	})
 }
 

@@ -77,6 +77,13 @@ func cut(s string) string {
 
 func quoted(s string) string { return strconv.Quote(cut(s)) }
 
+func times(n int) string {
+	if n == 1 {
+		return "once"
+	}
+	return strconv.Itoa(n) + " times"
+}
+
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // compareValues says in what the values of a name differ from those wanted, each of which

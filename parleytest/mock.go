@@ -117,7 +117,7 @@ func (m *Mock) report() {
 		case r.times < 0:
 			m.tb.Errorf("parleytest: %s (%s) was never called; say Optional if that is right", r.text, r.at)
 		default:
-			m.tb.Errorf("parleytest: %s (%s) was called %d times, should be %d", r.text, r.at, r.count, r.times)
+			m.tb.Errorf("parleytest: %s (%s) was called %s, should be %s", r.text, r.at, times(r.count), times(r.times))
 		}
 	}
 }
@@ -238,7 +238,7 @@ func (r *Route) spent() string {
 	if r.times == 0 {
 		return "it is never to be called (Times)"
 	}
-	return fmt.Sprintf("it has been called %d times, as often as it may be (Times)", r.times)
+	return fmt.Sprintf("it has been called %s, as often as it may be (Times)", times(r.times))
 }
 
 // answer gives the handler for the nth call, from 1.

@@ -224,7 +224,7 @@ func TestMock_conditionsOnBodies(t *testing.T) {
 				``:      "the body is no JSON (EOF)",
 			}},
 		{"a form", func(r *parleytest.Route) { r.WithForm(form) }, "b=x+y&a=2&a=1",
-			map[string]string{"b=x+y&a=2": `the field a is "2", should be "1"`, "a=1&a=2&b=x+y&c=": "the field c is there 1 times, should be 0 times", "%zz": "the body is no form"}},
+			map[string]string{"b=x+y&a=2": `the field a is "2", should be "1"`, "a=1&a=2&b=x+y&c=": "the field c is there once, should be 0 times", "%zz": "the body is no form"}},
 		{"its bytes", func(r *parleytest.Route) { r.WithBody("tea") }, "tea", map[string]string{"tea ": `the body is "tea ", should be "tea"`}},
 		{"some text in it", func(r *parleytest.Route) { r.WithBodyContaining("tea") }, "a tea", map[string]string{"coffee": `the body has no "tea" in it: "coffee"`}},
 		{"a function", func(r *parleytest.Route) {
@@ -276,7 +276,7 @@ func TestMock_expectationsAreReported(t *testing.T) {
 			mock := parleytest.NewMock(tb)
 			mock.On("GET", "/").Times(3)
 			get(mock, 2)
-		}, "was called 2 times, should be 3")
+		}, "was called 2 times, should be 3 times")
 	})
 	t.Run("a route that is called too often", func(t *testing.T) {
 		reported(t, func(tb testing.TB) {
@@ -285,7 +285,7 @@ func TestMock_expectationsAreReported(t *testing.T) {
 			get(mock, 1)
 			_, err := mock.Client().Get(t.Context(), "http://h.test/")
 			require.ErrorIs(t, err, parleytest.ErrUnexpected)
-		}, "unexpected request: GET http://h.test/", "it has been called 1 times, as often as it may be")
+		}, "unexpected request: GET http://h.test/", "it has been called once, as often as it may be")
 	})
 	t.Run("a route that must not be called", func(t *testing.T) {
 		reported(t, func(tb testing.TB) {

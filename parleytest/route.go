@@ -122,7 +122,7 @@ func (r *Route) WithForm(fields url.Values) *Route {
 		}
 		for _, name := range sortedKeys(got) {
 			if len(got[name]) != len(fields[name]) {
-				return fmt.Sprintf("the field %s is there %d times, should be %d times", name, len(got[name]), len(fields[name]))
+				return fmt.Sprintf("the field %s is there %s, should be %s", name, times(len(got[name])), times(len(fields[name])))
 			}
 		}
 		return ""
