@@ -258,13 +258,14 @@ func TestEvents_endWithTheirContext(t *testing.T) {
 func TestEvents_leavingTheLoopClosesTheStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		watch := parleytest.NoLeaks(t)
 		over := make(chan struct{})
 		f := newFeed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			begins(w, "data: x\n\n")
 			<-r.Context().Done()
 			close(over)
 		}))
-		c := f.client()
+		c := f.client(watch)
 		for e, err := range c.Events(t.Context(), "feed") {
 			require.NoError(t, err)
 			require.Equal(t, "x", e.Data)
