@@ -28,7 +28,7 @@ const (
 
 func TestFaultServer_faults(t *testing.T) {
 	t.Parallel()
-	quick := parley.Timeouts{Response: limit, Read: limit}
+	response, read := parley.Timeouts{Response: limit}, parley.Timeouts{Read: limit}
 	for _, c := range []struct {
 		name   string
 		script parleytest.FaultScript
@@ -41,9 +41,9 @@ func TestFaultServer_faults(t *testing.T) {
 		{"informational answers before it", parleytest.Steps(parleytest.Say("HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n"), parleytest.Pause(time.Millisecond), parleytest.Respond(200, "a")), nil, "a", parley.Timeouts{}},
 		{"more content than announced", parleytest.RespondWithLength(200, 2, "abcd"), nil, "ab", parley.Timeouts{}},
 		{"a body that ends with the connection", parleytest.SayAndHalfClose("HTTP/1.0 200 OK\r\n\r\nall"), nil, "all", parley.Timeouts{}},
-		{"silence before the head", parleytest.SayAndStall(""), []error{parley.ErrResponseTimeout}, "", quick},
-		{"silence within the head", parleytest.SayAndStall("HTTP/1.1 200 OK\r\nContent-Le"), []error{parley.ErrResponseTimeout}, "", quick},
-		{"silence within the body", parleytest.SayAndStall(headOf10 + "some"), []error{parley.ErrReadTimeout}, "", quick},
+		{"silence before the head", parleytest.SayAndStall(""), []error{parley.ErrResponseTimeout}, "", response},
+		{"silence within the head", parleytest.SayAndStall("HTTP/1.1 200 OK\r\nContent-Le"), []error{parley.ErrResponseTimeout}, "", response},
+		{"silence within the body", parleytest.SayAndStall(headOf10 + "some"), []error{parley.ErrReadTimeout}, "", read},
 		{"the end in place of an answer", parleytest.SayAndClose(""), []error{parley.ErrPeerClosed}, "", parley.Timeouts{}},
 		{"the end within the head", parleytest.SayAndClose("HTTP/1.1 200"), []error{parley.ErrPeerClosed}, "", parley.Timeouts{}},
 		{"the end within the body", parleytest.SayAndClose(headOf10 + "some"), []error{parley.ErrRead, io.ErrUnexpectedEOF}, "", parley.Timeouts{}},
