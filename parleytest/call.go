@@ -14,12 +14,14 @@ import (
 	"github.com/seed-0474a412/parley"
 )
 
-// The bounds of what is remembered.
+// The bounds of what a Mock and a Server remember.
 const (
-	MaxCalls     = 1000     // of requests, the latest
-	MaxCallBytes = 1 << 20  // of the body of one; it is read on, but not kept
-	maxHistory   = 64 << 20 // of all bodies together; the oldest calls are forgotten first
+	MaxCalls     = 1000    // of requests, the latest
+	MaxCallBytes = 1 << 20 // of the body of one; what is beyond is read, but not kept
 )
+
+// maxHistory bounds the bodies of all calls together; the oldest are forgotten first.
+const maxHistory = 64 << 20
 
 // Call is a request that a [Mock] or a server has seen. It is a copy: nothing that happens
 // to it changes anything.

@@ -54,7 +54,7 @@ const scriptPatience = 5 * time.Second
 //
 //	s := parleytest.NewFaultServer(t, parleytest.EachRequest(
 //		parleytest.Respond(200, "fine"),
-//		parleytest.SayAndReset("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
+//		parleytest.SayAndClose("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"),
 //	))
 //	client := s.Client()
 func NewFaultServer(tb testing.TB, scripts ...FaultScript) *FaultServer {

@@ -20,8 +20,7 @@ const inMemoryBuffer = 64 << 10
 // the dialer that it returns connects with it in memory, whatever the address. With
 // [parley.WithDialer] a session's pool works as over a network, and in a bubble of
 // testing/synctest its waits take no time: for connections to expire, for a place in
-// the pool, for bytes. For a server that is silent give [http.Handler] that waits for its
-// request's context. The server ends with the test, or with the bubble's.
+// the pool, for bytes. The server ends with the test.
 func InMemory(tb testing.TB, h http.Handler) parley.Dialer {
 	tb.Helper()
 	if h == nil {

@@ -59,7 +59,7 @@ func (m *Mock) Client(opts ...parley.ClientOption) *parley.Client {
 // On adds a route for a method, "*" for any, and the URLs of a pattern:
 //
 //	https://api.example.com/users        that URL, with any query
-//	https://api.example.com/users?sort=  with at least these parameters
+//	https://api.example.com/users?page=2 with at least these parameters
 //	https://api.example.com/users/{id}   a segment in place of {id}: see Call.Values
 //	https://*.example.com:*/files/*      any text in place of a star, slashes too; any port
 //	all://api.example.com/               http and https; without a path the path is "/"
