@@ -4,18 +4,18 @@ import (
 	"context"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-0474a412/parley"
+	"github.com/seed-0474a412/parley/parleytest"
 )
 
 func TestDefault_functionsOfThePackageNeedNoSession(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	server := parleytest.NewServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "sid", Value: "1"})
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -23,7 +23,6 @@ func TestDefault_functionsOfThePackageNeedNoSession(t *testing.T) {
 		}
 		io.WriteString(w, strings.Join([]string{r.Method, r.URL.RequestURI(), string(body), r.Header.Get("Cookie"), r.UserAgent()[:7]}, "|"))
 	}))
-	defer server.Close()
 	type function = func(context.Context, string, ...parley.RequestOption) (*parley.Response, error)
 	for method, call := range map[string]function{
 		"GET": parley.Get, "OPTIONS": parley.Options, "POST": parley.Post, "PUT": parley.Put, "PATCH": parley.Patch, "DELETE": parley.Delete,

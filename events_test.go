@@ -5,8 +5,8 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,69 +14,66 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-0474a412/parley"
+	"github.com/seed-0474a412/parley/parleytest"
 )
 
 // feed is a server of event streams. Each request gets the next answer; after the last
 // one there is none, and requests wait for their context to end.
 type feed struct {
-	answers []func(w http.ResponseWriter, r *http.Request)
-
-	mu    sync.Mutex
+	mock  *parleytest.Mock
+	route *parleytest.Route // of the answers, each of which should be asked for
 	began time.Time
-	asked []string        // the Last-Event-ID of each request
-	at    []time.Duration // when they came
 }
 
-func (f *feed) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	f.mu.Lock()
-	n := len(f.asked)
-	f.asked = append(f.asked, r.Header.Get("Last-Event-ID"))
-	f.at = append(f.at, time.Since(f.began))
-	f.mu.Unlock()
-	if n < len(f.answers) {
-		f.answers[n](w, r)
-		return
-	}
-	w.Header().Set("Content-Type", "text/event-stream")
-	http.NewResponseController(w).Flush()
-	<-r.Context().Done()
-}
-
-// says answers with an event stream that ends.
-func says(text string) func(http.ResponseWriter, *http.Request) {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
-		io.WriteString(w, text)
-	}
-}
-
-// breaksAfter answers with an event stream that is cut.
-func breaksAfter(text string) func(http.ResponseWriter, *http.Request) {
-	return func(w http.ResponseWriter, r *http.Request) {
-		says(text)(w, r)
+func newFeed(t *testing.T, answers ...http.Handler) *feed {
+	f := &feed{mock: parleytest.NewMock(t), began: time.Now()}
+	f.route = f.mock.On("GET", "http://a.test/feed").Times(len(answers)).Reply(answers...)
+	f.mock.On("GET", "http://a.test/feed").Optional().Reply(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
 		http.NewResponseController(w).Flush()
-		time.Sleep(time.Millisecond) // what was written counts for nothing after a panic
-		panic(http.ErrAbortHandler)
-	}
+		<-r.Context().Done()
+	}))
+	return f
 }
 
-func status(code int, header ...string) func(http.ResponseWriter, *http.Request) {
-	return func(w http.ResponseWriter, _ *http.Request) {
-		for i := 0; i < len(header); i += 2 {
-			w.Header().Set(header[i], header[i+1])
-		}
-		w.WriteHeader(code)
+// asked gives the Last-Event-ID of each request.
+func (f *feed) asked() (ids []string) {
+	for _, call := range f.mock.Calls() {
+		ids = append(ids, call.Header.Get("Last-Event-ID"))
 	}
+	return ids
+}
+
+// at tells when the requests came.
+func (f *feed) at() (times []time.Duration) {
+	for _, call := range f.mock.Calls() {
+		times = append(times, call.At.Sub(f.began))
+	}
+	return times
 }
 
 // client makes a session to the feed.
-func (f *feed) client(t *testing.T, opts ...parley.ClientOption) *parley.Client {
-	f.began = time.Now()
-	c, err := parley.New(append([]parley.ClientOption{parley.WithEnv(false), parley.WithBaseURL("http://a.test"), parley.WithHandler(f)}, opts...)...)
-	require.NoError(t, err)
-	t.Cleanup(func() { require.NoError(t, c.Close()) })
-	return c
+func (f *feed) client(opts ...parley.ClientOption) *parley.Client {
+	return f.mock.Client(append([]parley.ClientOption{parley.WithBaseURL("http://a.test")}, opts...)...)
 }
+
+// says answers with an event stream that ends.
+func says(text string) http.Handler {
+	return parleytest.Bytes(200, "text/event-stream; charset=utf-8", []byte(text))
+}
+
+// breaksAfter answers with an event stream that is cut.
+func breaksAfter(text string) http.Handler { return parleytest.Cut(len(text), says(text)) }
+
+// begins writes some of an event stream that goes on.
+func begins(w http.ResponseWriter, text string) {
+	w.Header().Set("Content-Type", "text/event-stream")
+	io.WriteString(w, text)
+	http.NewResponseController(w).Flush()
+}
+
+// withType answers with a type and no content.
+func withType(contentType string) http.Handler { return parleytest.Bytes(200, contentType, nil) }
 
 // follow collects what the events say, up to the last one of all or an error.
 func follow(ctx context.Context, c *parley.Client, last string, opts ...parley.RequestOption) (data []string, err error) {
@@ -94,21 +91,21 @@ func follow(ctx context.Context, c *parley.Client, last string, opts ...parley.R
 func TestEvents_connectAgainWhereTheyStopped(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := &feed{answers: []func(http.ResponseWriter, *http.Request){
+		f := newFeed(t,
 			says("id: 1\ndata: a\n\n"),
 			says("retry: 1000\nid: 2\n\ndata: lost\nid: 3"),
 			breaksAfter("data: b\n\n"),
 			says("id\ndata: c\n\n"),
 			says("data: d\n\n"),
-		}}
-		c := f.client(t)
+		)
+		c := f.client()
 		data, err := follow(t.Context(), c, "d")
 		require.NoError(t, err)
 		require.Equal(t, []string{"a", "b", "c", "d"}, data)
-		require.Equal(t, []string{"", "1", "2", "2", ""}, f.asked)
+		require.Equal(t, []string{"", "1", "2", "2", ""}, f.asked())
 		between := func(i int, low, high time.Duration) {
 			t.Helper()
-			gap := f.at[i] - f.at[i-1]
+			gap := f.at()[i] - f.at()[i-1]
 			require.GreaterOrEqual(t, gap, low)
 			require.LessOrEqual(t, gap, high+10*time.Millisecond)
 		}
@@ -121,14 +118,11 @@ func TestEvents_connectAgainWhereTheyStopped(t *testing.T) {
 
 func TestEvents_theRequestSaysWhatItIs(t *testing.T) {
 	t.Parallel()
-	var seen http.Header
-	f := &feed{answers: []func(http.ResponseWriter, *http.Request){func(w http.ResponseWriter, r *http.Request) {
-		seen = r.Header.Clone()
-		says("data: x\n\n")(w, r)
-	}}}
-	c := f.client(t, parley.WithHeader("Accept", "application/json"), parley.WithBearerToken("token"))
+	f := newFeed(t, says("data: x\n\n"))
+	c := f.client(parley.WithHeader("Accept", "application/json"), parley.WithBearerToken("token"))
 	_, err := follow(t.Context(), c, "x", parley.WithHeader("Last-Event-ID", "41"), parley.WithHeader("X-Mine", "1"))
 	require.NoError(t, err)
+	seen := f.mock.Calls()[0].Header
 	require.Equal(t, "text/event-stream", seen.Get("Accept"))
 	require.Equal(t, "no-cache", seen.Get("Cache-Control"))
 	require.Equal(t, "41", seen.Get("Last-Event-ID"), "the id of a former program")
@@ -151,35 +145,34 @@ func TestEvents_endWhereTheServerOrTheRulesSaySo(t *testing.T) {
 	}
 	silent := func(t *testing.T, err error) { require.NoError(t, err) }
 	for name, test := range map[string]struct {
-		answers []func(http.ResponseWriter, *http.Request)
+		answers []http.Handler
 		check   func(*testing.T, error)
 	}{
-		"204 at once":                       {[]func(http.ResponseWriter, *http.Request){status(204)}, silent},
-		"204 later":                         {[]func(http.ResponseWriter, *http.Request){opened, status(204)}, silent},
-		"another 2xx":                       {[]func(http.ResponseWriter, *http.Request){status(202)}, statusOf(202)},
-		"205":                               {[]func(http.ResponseWriter, *http.Request){opened, status(205)}, statusOf(205)},
-		"304":                               {[]func(http.ResponseWriter, *http.Request){opened, status(304)}, statusOf(304)},
-		"404 at once":                       {[]func(http.ResponseWriter, *http.Request){status(404)}, statusOf(404)},
-		"404 later":                         {[]func(http.ResponseWriter, *http.Request){opened, status(404)}, statusOf(404)},
-		"503 at once":                       {[]func(http.ResponseWriter, *http.Request){status(503, "Retry-After", "1")}, statusOf(503)},
-		"503 later goes on":                 {[]func(http.ResponseWriter, *http.Request){opened, status(503), status(429), status(500), status(204)}, silent},
-		"another content type":              {[]func(http.ResponseWriter, *http.Request){status(200, "Content-Type", "text/html")}, is(parley.ErrDecoding)},
-		"another content type later":        {[]func(http.ResponseWriter, *http.Request){opened, status(200, "Content-Type", "text/plain")}, is(parley.ErrDecoding)},
-		"no content type":                   {[]func(http.ResponseWriter, *http.Request){status(200)}, is(parley.ErrDecoding)},
-		"the content type in capitals":      {[]func(http.ResponseWriter, *http.Request){status(200, "Content-Type", "Text/Event-Stream;x=y"), status(204)}, silent},
-		"a failure at once":                 {[]func(http.ResponseWriter, *http.Request){func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }}, is(parley.ErrPeerClosed)},
-		"failures later go on":              {[]func(http.ResponseWriter, *http.Request){opened, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, breaksAfter(""), status(204)}, silent},
-		"a redirect to nowhere":             {[]func(http.ResponseWriter, *http.Request){opened, status(307, "Location", "ftp://a.test/")}, is(parley.ErrUnsupportedProtocol)},
-		"an event that is too large":        {[]func(http.ResponseWriter, *http.Request){says("data: " + strings.Repeat("x", 1<<20) + "\n\n")}, is(parley.ErrBodyTooLarge)},
-		"an event that is just not too big": {[]func(http.ResponseWriter, *http.Request){says("data: " + strings.Repeat("x", 1<<20-6) + "\n\n"), status(204)}, silent},
+		"204 at once":                       {[]http.Handler{parleytest.Status(204)}, silent},
+		"204 later":                         {[]http.Handler{opened, parleytest.Status(204)}, silent},
+		"another 2xx":                       {[]http.Handler{parleytest.Status(202)}, statusOf(202)},
+		"205":                               {[]http.Handler{opened, parleytest.Status(205)}, statusOf(205)},
+		"304":                               {[]http.Handler{opened, parleytest.Status(304)}, statusOf(304)},
+		"404 at once":                       {[]http.Handler{parleytest.Status(404)}, statusOf(404)},
+		"404 later":                         {[]http.Handler{opened, parleytest.Status(404)}, statusOf(404)},
+		"503 at once":                       {[]http.Handler{parleytest.WithHeader("Retry-After", "1", parleytest.Status(503))}, statusOf(503)},
+		"503 later goes on":                 {[]http.Handler{opened, parleytest.Status(503), parleytest.Status(429), parleytest.Status(500), parleytest.Status(204)}, silent},
+		"another content type":              {[]http.Handler{withType("text/html")}, is(parley.ErrDecoding)},
+		"another content type later":        {[]http.Handler{opened, withType("text/plain")}, is(parley.ErrDecoding)},
+		"no content type":                   {[]http.Handler{parleytest.Status(200)}, is(parley.ErrDecoding)},
+		"the content type in capitals":      {[]http.Handler{withType("Text/Event-Stream;x=y"), parleytest.Status(204)}, silent},
+		"a failure at once":                 {[]http.Handler{parleytest.Fail(parley.ErrPeerClosed)}, is(parley.ErrPeerClosed)},
+		"failures later go on":              {[]http.Handler{opened, parleytest.Fail(parley.ErrPeerClosed), breaksAfter(""), parleytest.Status(204)}, silent},
+		"a redirect to nowhere":             {[]http.Handler{opened, parleytest.WithHeader("Location", "ftp://a.test/", parleytest.Status(307))}, is(parley.ErrUnsupportedProtocol)},
+		"an event that is too large":        {[]http.Handler{says("data: " + strings.Repeat("x", 1<<20) + "\n\n")}, is(parley.ErrBodyTooLarge)},
+		"an event that is just not too big": {[]http.Handler{says("data: " + strings.Repeat("x", 1<<20-6) + "\n\n"), parleytest.Status(204)}, silent},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &feed{answers: test.answers}
-				c := f.client(t)
-				_, err := follow(t.Context(), c, "")
+				f := newFeed(t, test.answers...)
+				_, err := follow(t.Context(), f.client(), "")
 				test.check(t, err)
-				require.Len(t, f.asked, len(test.answers))
+				require.Len(t, f.asked(), len(test.answers))
 			})
 		})
 	}
@@ -187,7 +180,7 @@ func TestEvents_endWhereTheServerOrTheRulesSaySo(t *testing.T) {
 
 func TestEvents_giveUpAfterAsManyTriesAsAllowed(t *testing.T) {
 	t.Parallel()
-	fails := status(500)
+	fails := parleytest.Status(500)
 	for name, test := range map[string]struct {
 		policy parley.EventsPolicy
 		tries  int // reconnects
@@ -198,22 +191,20 @@ func TestEvents_giveUpAfterAsManyTriesAsAllowed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &feed{answers: []func(http.ResponseWriter, *http.Request){says("data: x\n\n")}}
-				for range 50 {
-					f.answers = append(f.answers, fails)
-				}
-				f.answers = append(f.answers, status(204))
-				c := f.client(t, parley.WithEventsPolicy(test.policy))
+				f := newFeed(t, append(append([]http.Handler{says("data: x\n\n")}, slices.Repeat([]http.Handler{fails}, 50)...), parleytest.Status(204))...)
+				f.route.Optional()
+				c := f.client(parley.WithEventsPolicy(test.policy))
 				_, err := follow(t.Context(), c, "")
 				if test.policy.MaxTries >= 0 {
 					require.ErrorAs(t, err, new(*parley.StatusError))
-					require.Len(t, f.asked, 1+test.tries)
+					require.Len(t, f.asked(), 1+test.tries)
 				} else {
 					require.NoError(t, err)
-					require.Len(t, f.asked, 2+test.tries)
+					require.Len(t, f.asked(), 2+test.tries)
 				}
-				for i := 1; i < len(f.at); i++ {
-					require.LessOrEqual(t, f.at[i]-f.at[i-1], parley.DefaultEventsMaxRetry+10*time.Millisecond)
+				at := f.at()
+				for i := 1; i < len(at); i++ {
+					require.LessOrEqual(t, at[i]-at[i-1], parley.DefaultEventsMaxRetry+10*time.Millisecond)
 				}
 			})
 		})
@@ -223,12 +214,11 @@ func TestEvents_giveUpAfterAsManyTriesAsAllowed(t *testing.T) {
 func TestEvents_anEventForgivesFormerFailures(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := &feed{}
+		var answers []http.Handler
 		for range 5 {
-			f.answers = append(f.answers, says("data: x\n\n"), status(500), breaksAfter(": nothing\n\n"))
+			answers = append(answers, says("data: x\n\n"), parleytest.Status(500), breaksAfter(": nothing\n\n"))
 		}
-		f.answers = append(f.answers, says("data: end\n\n"))
-		c := f.client(t, parley.WithEventsPolicy(parley.EventsPolicy{MaxTries: 3}))
+		c := newFeed(t, append(answers, says("data: end\n\n"))...).client(parley.WithEventsPolicy(parley.EventsPolicy{MaxTries: 3}))
 		data, err := follow(t.Context(), c, "end")
 		require.NoError(t, err)
 		require.Len(t, data, 6)
@@ -237,17 +227,15 @@ func TestEvents_anEventForgivesFormerFailures(t *testing.T) {
 
 func TestEvents_endWithTheirContext(t *testing.T) {
 	t.Parallel()
-	for name, answers := range map[string][]func(http.ResponseWriter, *http.Request){
+	for name, answers := range map[string][]http.Handler{
 		"while one is waited for":  nil,
-		"while a head is":          {says("data: x\n\n"), func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }},
+		"while a head is":          {says("data: x\n\n"), http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })},
 		"while a reconnect is due": {says("retry: 86400000\ndata: x\n\n")},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &feed{answers: answers}
-				c := f.client(t, parley.WithEventsPolicy(parley.EventsPolicy{MaxRetry: 24 * time.Hour}))
 				for _, cause := range []error{context.Canceled, context.DeadlineExceeded} {
-					f.asked = nil
+					c := newFeed(t, answers...).client(parley.WithEventsPolicy(parley.EventsPolicy{MaxRetry: 24 * time.Hour}))
 					ctx, cancel := context.WithCancel(t.Context())
 					if cause == context.DeadlineExceeded {
 						ctx, cancel = context.WithTimeout(t.Context(), time.Hour)
@@ -270,72 +258,60 @@ func TestEvents_endWithTheirContext(t *testing.T) {
 func TestEvents_leavingTheLoopClosesTheStream(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		watch := parleytest.NoLeaks(t)
 		over := make(chan struct{})
-		f := &feed{answers: []func(http.ResponseWriter, *http.Request){func(w http.ResponseWriter, r *http.Request) {
-			says("data: x\n\n")(w, r)
-			http.NewResponseController(w).Flush()
+		f := newFeed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begins(w, "data: x\n\n")
 			<-r.Context().Done()
 			close(over)
-		}}}
-		c := f.client(t)
+		}))
+		c := f.client(watch)
 		for e, err := range c.Events(t.Context(), "feed") {
 			require.NoError(t, err)
 			require.Equal(t, "x", e.Data)
 			break
 		}
 		<-over
-		require.Len(t, f.asked, 1)
+		require.Len(t, f.asked(), 1)
 	})
 }
 
 func TestEvents_mayBeSilentForLongUnlessTheCallBoundsIt(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		slow := func(w http.ResponseWriter, r *http.Request) {
+		f := newFeed(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			time.Sleep(time.Hour)
-			says("data: x\n\n")(w, r)
-			http.NewResponseController(w).Flush()
+			begins(w, "data: x\n\n")
 			time.Sleep(time.Hour)
 			io.WriteString(w, "data: y\n\n")
-		}
-		f := &feed{answers: []func(http.ResponseWriter, *http.Request){slow}}
-		c := f.client(t, parley.WithPhaseTimeout(time.Second))
+		}))
+		c := f.client(parley.WithPhaseTimeout(time.Second))
 		data, err := follow(t.Context(), c, "y")
 		require.NoError(t, err)
 		require.Equal(t, []string{"x", "y"}, data)
 
-		f.asked, f.at = nil, nil
-		f.answers = []func(http.ResponseWriter, *http.Request){
-			func(w http.ResponseWriter, r *http.Request) {
-				says("id: 5\ndata: x\n\n")(w, r)
-				for range 3 { // signs of life
-					http.NewResponseController(w).Flush()
-					time.Sleep(50 * time.Second)
-					io.WriteString(w, ":\n")
-				}
-				http.NewResponseController(w).Flush()
-				<-r.Context().Done()
-			}, says("data: z\n\n"),
-		}
-		data, err = follow(t.Context(), c, "z", parley.WithTimeouts(parley.Timeouts{Read: time.Minute}))
+		f = newFeed(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			begins(w, "id: 5\ndata: x\n\n")
+			for range 3 { // signs of life
+				time.Sleep(50 * time.Second)
+				begins(w, ":\n")
+			}
+			<-r.Context().Done()
+		}), says("data: z\n\n"))
+		data, err = follow(t.Context(), f.client(), "z", parley.WithTimeouts(parley.Timeouts{Read: time.Minute}))
 		require.NoError(t, err)
 		require.Equal(t, []string{"x", "z"}, data)
-		require.Equal(t, []string{"", "5"}, f.asked)
-		require.GreaterOrEqual(t, f.at[1], 150*time.Second+time.Minute+3*time.Second)
+		require.Equal(t, []string{"", "5"}, f.asked())
+		require.GreaterOrEqual(t, f.at()[1], 150*time.Second+time.Minute+3*time.Second)
 	})
 }
 
 func TestEvents_aBodyOfAnErrorIsNotWaitedForForEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		f := &feed{answers: []func(http.ResponseWriter, *http.Request){func(w http.ResponseWriter, r *http.Request) {
-			w.WriteHeader(404)
-			io.WriteString(w, "the beginning")
-			http.NewResponseController(w).Flush()
-			<-r.Context().Done()
-		}}}
+		f := newFeed(t, parleytest.Stall(100, parleytest.Text(404, "the beginning")))
 		began := time.Now()
-		_, err := follow(t.Context(), f.client(t), "")
+		_, err := follow(t.Context(), f.client(), "")
 		var status *parley.StatusError
 		require.ErrorAs(t, err, &status)
 		require.Equal(t, "the beginning", string(status.Body))
@@ -345,10 +321,8 @@ func TestEvents_aBodyOfAnErrorIsNotWaitedForForEver(t *testing.T) {
 
 func TestEvents_canBeRangedOverAgain(t *testing.T) {
 	t.Parallel()
-	f := &feed{answers: []func(http.ResponseWriter, *http.Request){
-		says("id: 9\ndata: x\n\n"), says("data: x\n\n"),
-	}}
-	events := f.client(t).Events(t.Context(), "feed")
+	f := newFeed(t, says("id: 9\ndata: x\n\n"), says("data: x\n\n"))
+	events := f.client().Events(t.Context(), "feed")
 	for range 2 {
 		for e, err := range events {
 			require.NoError(t, err)
@@ -356,12 +330,12 @@ func TestEvents_canBeRangedOverAgain(t *testing.T) {
 			break
 		}
 	}
-	require.Equal(t, []string{"", ""}, f.asked, "from the start")
+	require.Equal(t, []string{"", ""}, f.asked(), "from the start")
 }
 
 func TestEvents_mistakesAreToldAtOnce(t *testing.T) {
 	t.Parallel()
-	c := (&feed{}).client(t)
+	c := newFeed(t).client()
 	for name, opt := range map[string]parley.RequestOption{
 		"a negative wait":        parley.WithEventsPolicy(parley.EventsPolicy{Retry: -1}),
 		"limits that contradict": parley.WithEventsPolicy(parley.EventsPolicy{MinRetry: time.Hour}),

@@ -10,7 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/seed-0474a412/parley"
-	"github.com/seed-0474a412/parley/internal/wiretest"
+	"github.com/seed-0474a412/parley/parleytest"
 )
 
 // refusing answers every request with a status of 403.
@@ -156,12 +156,10 @@ func TestStatusError_saysWhenABodyWasTooLongToBeReadAhead(t *testing.T) {
 			require.ErrorContains(t, err, fmt.Sprintf("only its first %d bytes were read", limit))
 		}
 	}
-	s := wiretest.Serve(t, func(c *wiretest.Conn) {
-		if _, err := c.ReadRequest(); err == nil {
-			c.Say("HTTP/1.1 500 Oops\r\nContent-Type: application/problem+json\r\nContent-Length: 100\r\n\r\n{}")
-		}
-	})
-	resp, err := sessionTo(t, s).Stream(t.Context(), "GET", "x")
+	s := parleytest.NewFaultServer(t, parleytest.EachRequest(
+		parleytest.SayAndClose("HTTP/1.1 500 Oops\r\nContent-Type: application/problem+json\r\nContent-Length: 100\r\n\r\n{}"),
+	))
+	resp, err := s.Client().Stream(t.Context(), "GET", "x")
 	require.NoError(t, err)
 	var status *parley.StatusError
 	require.ErrorAs(t, resp.Err(), &status)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/seed-0474a412/parley"
 	"github.com/seed-0474a412/parley/internal/wiretest"
+	"github.com/seed-0474a412/parley/parleytest"
 )
 
 // Event streams and multipart answers: S155, S181 to S183, S197 and S201. What concerns
@@ -204,11 +206,11 @@ func TestS197_ServersDoNotSetTheWaitBeyondTheLimits(t *testing.T) {
 	t.Parallel()
 	const least, most, base = time.Second, time.Minute, 3 * time.Second
 	opened := says("data: x\n\n")
-	busy := func(v string) func(http.ResponseWriter, *http.Request) { return status(503, "Retry-After", v) }
+	busy := func(v string) http.Handler { return parleytest.WithHeader("Retry-After", v, parleytest.Status(503)) }
 	past := "Sat, 01 Jan 2000 00:00:00 GMT" // in the bubble it is later
 	soon := "Sat, 01 Jan 2000 00:00:30 GMT"
 	for name, test := range map[string]struct {
-		answer    func(http.ResponseWriter, *http.Request)
+		answer    http.Handler
 		low, high time.Duration
 	}{
 		"Retry-After of centuries":    {busy("99999999999"), most, most},
@@ -230,18 +232,19 @@ func TestS197_ServersDoNotSetTheWaitBeyondTheLimits(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &feed{answers: []func(http.ResponseWriter, *http.Request){opened, test.answer, status(204)}}
-				c := f.client(t, parley.WithEventsPolicy(parley.EventsPolicy{Retry: base, MinRetry: least, MaxRetry: most}))
-				_, err := follow(t.Context(), c, "")
+				f := newFeed(t, opened, test.answer, parleytest.Status(204))
+				policy := parley.WithEventsPolicy(parley.EventsPolicy{Retry: base, MinRetry: least, MaxRetry: most})
+				_, err := follow(t.Context(), f.client(policy), "")
 				require.NoError(t, err)
-				gap := f.at[2] - f.at[1]
+				gap := f.at()[2] - f.at()[1]
 				require.GreaterOrEqual(t, gap, test.low)
 				require.LessOrEqual(t, gap, test.high)
 
-				f.asked, f.at, f.began = nil, nil, time.Now()
+				f = newFeed(t, opened, test.answer, parleytest.Status(204))
+				f.route.Optional()
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(5*time.Second, cancel) // during one of the waits, or soon after
-				_, err = follow(ctx, c, "")
+				_, err = follow(ctx, f.client(policy), "")
 				if err != nil {
 					require.ErrorIs(t, err, context.Canceled)
 					require.Equal(t, 5*time.Second, time.Since(f.began), "at once")
@@ -254,30 +257,27 @@ func TestS197_ServersDoNotSetTheWaitBeyondTheLimits(t *testing.T) {
 func TestS201_ReconnectsNeverHammer(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {
-		answer func(http.ResponseWriter, *http.Request)
+		answer http.Handler
 		least  time.Duration // that 20 tries take
 	}{
 		"each is closed at once":       {says(""), 20 * time.Second},
 		"each is broken off":           {breaksAfter(": x\n"), 20 * time.Second},
 		"each asks for no delay":       {says("retry: 0\n\n"), 20 * time.Second},
 		"each has an event":            {says("retry: 0\ndata: x\n\n"), 20 * parley.DefaultEventsMinRetry},
-		"the server has an error":      {status(500), 20 * time.Second},
-		"it wants to be left in peace": {status(429, "Retry-After", "30"), 10 * time.Minute},
+		"the server has an error":      {parleytest.Status(500), 20 * time.Second},
+		"it wants to be left in peace": {parleytest.WithHeader("Retry-After", "30", parleytest.Status(429)), 10 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := &feed{answers: []func(http.ResponseWriter, *http.Request){says("data: x\n\n")}}
-				for range 20 {
-					f.answers = append(f.answers, test.answer)
-				}
-				f.answers = append(f.answers, status(204))
-				c := f.client(t, parley.WithEventsPolicy(parley.EventsPolicy{MaxTries: -1}))
-				_, err := follow(t.Context(), c, "")
+				answers := append([]http.Handler{says("data: x\n\n")}, slices.Repeat([]http.Handler{test.answer}, 20)...)
+				f := newFeed(t, append(answers, parleytest.Status(204))...)
+				_, err := follow(t.Context(), f.client(parley.WithEventsPolicy(parley.EventsPolicy{MaxTries: -1})), "")
 				require.NoError(t, err)
-				require.Len(t, f.at, 22)
-				require.GreaterOrEqual(t, f.at[21], test.least)
-				for i := 1; i < len(f.at); i++ {
-					require.GreaterOrEqual(t, f.at[i]-f.at[i-1], parley.DefaultEventsMinRetry)
+				at := f.at()
+				require.Len(t, at, 22)
+				require.GreaterOrEqual(t, at[21], test.least)
+				for i := 1; i < len(at); i++ {
+					require.GreaterOrEqual(t, at[i]-at[i-1], parley.DefaultEventsMinRetry)
 				}
 			})
 		})
@@ -289,10 +289,10 @@ func TestS201_ReconnectsAreSpreadOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		waits := make(map[time.Duration]bool)
 		for range 10 {
-			f := &feed{answers: []func(http.ResponseWriter, *http.Request){says("data: x\n\n"), status(204)}}
-			_, err := follow(t.Context(), f.client(t), "")
+			f := newFeed(t, says("data: x\n\n"), parleytest.Status(204))
+			_, err := follow(t.Context(), f.client(), "")
 			require.NoError(t, err)
-			waits[f.at[1]] = true
+			waits[f.at()[1]] = true
 		}
 		require.Greater(t, len(waits), 5)
 	})

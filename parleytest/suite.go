@@ -1,4 +1,3 @@
-// Package parleytest is support for tests of programs that use parley.
 package parleytest
 
 import (
@@ -6,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
-	"log"
 	"net/http"
-	"net/http/httptest"
 	"runtime/pprof"
 	"strconv"
 	"strings"
@@ -23,20 +20,6 @@ import (
 // What it starts it ends with t.Cleanup. A transport that goes over a network gives
 // [Serve](t, h) as its baseURL; one that does not makes up an http URL.
 type NewTransport func(t *testing.T, h http.Handler) (transport parley.Transport, baseURL string)
-
-// Serve runs h on a server on loopback, for as long as the test, and gives its URL. Its
-// handlers are those of net/http, over HTTP/1.1 without TLS.
-func Serve(t testing.TB, h http.Handler) (baseURL string) {
-	t.Helper()
-	s := httptest.NewUnstartedServer(h)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0) // it is told of every connection that a test cuts
-	s.Start()
-	t.Cleanup(func() {
-		s.CloseClientConnections()
-		s.Close()
-	})
-	return s.URL
-}
 
 // TransportSuite checks a [parley.Transport] against the contract: what arrives and what
 // comes back, requests left unmodified, bodies closed exactly once, trailers and

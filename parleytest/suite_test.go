@@ -1,6 +1,7 @@
 package parleytest_test
 
 import (
+	"flag"
 	"net"
 	"net/http"
 	"testing"
@@ -11,7 +12,16 @@ import (
 	"github.com/seed-0474a412/parley/parleytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// TestMain lets more tests run at once than there are processors: most of them wait.
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f.Value.String() == f.DefValue {
+		if err := f.Value.Set("6"); err != nil {
+			panic(err)
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
 
 func TestSuite_thePoolPasses(t *testing.T) {
 	t.Parallel()

@@ -13,8 +13,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // Authority signs certificates for one test.
@@ -30,14 +28,14 @@ func NewAuthority(t testing.TB) *Authority {
 	a := &Authority{}
 	var err error
 	a.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
+	must(t, err)
 	template := a.template("authority")
 	template.IsCA, template.BasicConstraintsValid = true, true
 	template.KeyUsage = x509.KeyUsageCertSign
 	der, err := x509.CreateCertificate(rand.Reader, template, template, a.key.Public(), a.key)
-	require.NoError(t, err)
+	must(t, err)
 	a.cert, err = x509.ParseCertificate(der)
-	require.NoError(t, err)
+	must(t, err)
 	return a
 }
 
@@ -72,7 +70,7 @@ func PairPEM(t testing.TB, pair tls.Certificate) (cert, key []byte) {
 		cert = append(cert, certificatePEM(der)...)
 	}
 	der, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
-	require.NoError(t, err)
+	must(t, err)
 	return cert, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der})
 }
 
@@ -90,7 +88,7 @@ func (a *Authority) Certificate(t testing.TB, names ...string) tls.Certificate {
 func (a *Authority) Issue(t testing.TB, change func(*x509.Certificate), names ...string) tls.Certificate {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	require.NoError(t, err)
+	must(t, err)
 	template := a.template(names[0])
 	template.KeyUsage = x509.KeyUsageDigitalSignature
 	template.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}
@@ -105,7 +103,7 @@ func (a *Authority) Issue(t testing.TB, change func(*x509.Certificate), names ..
 		change(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, a.cert, key.Public(), a.key)
-	require.NoError(t, err)
+	must(t, err)
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
 

@@ -38,6 +38,14 @@ func Echo() func(*Conn) {
 	return Answer(func(_ *Conn, r *Request) string { return OK(r.RequestURI) })
 }
 
+// must ends the test where something failed that a test needs.
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
 // Guard ends the whole test program with the stacks of all goroutines if the test
 // goes on for longer than limit: a test that hangs says where. In a parallel test
 // it comes after t.Parallel.

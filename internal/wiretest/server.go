@@ -16,8 +16,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/stretchr/testify/require"
 )
 
 // Server is a listener on loopback that runs a script for every connection.
@@ -71,7 +69,7 @@ func ServeTLS(t testing.TB, cfg *tls.Config, script func(*Conn)) *Server {
 func start(t testing.TB, cfg *tls.Config, script func(*Conn)) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
+	must(t, err)
 	return startAt(t, l, cfg, script)
 }
 
@@ -79,7 +77,7 @@ func start(t testing.TB, cfg *tls.Config, script func(*Conn)) *Server {
 func ServeAt(t testing.TB, address string, script func(*Conn)) *Server {
 	t.Helper()
 	l, err := net.Listen("tcp", address)
-	require.NoError(t, err)
+	must(t, err)
 	return startAt(t, l, nil, script)
 }
 
@@ -87,7 +85,7 @@ func ServeAt(t testing.TB, address string, script func(*Conn)) *Server {
 func ServeUnix(t testing.TB, path string, script func(*Conn)) *Server {
 	t.Helper()
 	l, err := net.Listen("unix", path)
-	require.NoError(t, err)
+	must(t, err)
 	return startAt(t, l, nil, script)
 }
 
