@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed-0474a412/parley"
 	"github.com/seed-0474a412/parley/internal/wiretest"
+	"github.com/seed-0474a412/parley/parleytest"
 )
 
 // inTurn is a server that answers requests in turn, the last answer again and again. "cut"
@@ -321,23 +322,27 @@ func TestRetry_judgeHasItsSay(t *testing.T) {
 
 // timed runs f in a bubble with a session whose requests are handled by answers in turn,
 // and gives the moments at which they came.
-func timed(t *testing.T, p parley.RetryPolicy, f func(t *testing.T, c *parley.Client), answers ...func(http.ResponseWriter, *http.Request)) []time.Duration {
+func timed(t *testing.T, p parley.RetryPolicy, f func(t *testing.T, c *parley.Client), answers ...http.Handler) []time.Duration {
 	t.Helper()
 	var at []time.Duration
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		c, err := parley.New(parley.WithBaseURL("http://a.test"), parley.WithRetry(p),
-			parley.WithHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				n := len(at)
-				at = append(at, time.Since(began))
-				answers[min(n, len(answers)-1)](w, r)
-			})))
-		require.NoError(t, err)
+		mock := parleytest.NewMock(t)
+		mock.On("*", "*").Reply(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n := len(at)
+			at = append(at, time.Since(began))
+			answers[min(n, len(answers)-1)].ServeHTTP(w, r)
+		}))
+		c := mock.Client(parley.WithBaseURL("http://a.test"), parley.WithRetry(p))
 		f(t, c)
-		require.NoError(t, c.Close())
 		synctest.Wait()
 	})
 	return at
+}
+
+// busyFor refuses with a Retry-After.
+func busyFor(code int, after string) http.Handler {
+	return parleytest.WithHeader("Retry-After", after, parleytest.Status(code))
 }
 
 func TestRetry_waitsGrowAndAreRandom(t *testing.T) {
@@ -352,7 +357,7 @@ func TestRetry_waitsGrowAndAreRandom(t *testing.T) {
 			for _, try := range resp.Tries {
 				waits = append(waits, try.Wait)
 			}
-		}, status(503))
+		}, parleytest.Status(503))
 		require.Len(t, at, 6)
 		for i, bound := range []time.Duration{100, 200, 400, 500, 500} {
 			require.Less(t, at[i+1]-at[i], bound*time.Millisecond)
@@ -382,7 +387,7 @@ func TestS197_WhatAServerAsksToWaitIsBounded(t *testing.T) {
 					require.Equal(t, code, resp.StatusCode)
 					require.Equal(t, "the server asks for a wait of more than 30s", resp.Tries[0].Reason)
 				}
-			}, status(code, "Retry-After", value), status(200))
+			}, busyFor(code, value), parleytest.Status(200))
 			if wait < 0 {
 				require.Len(t, at, 1, value)
 				continue
@@ -395,7 +400,7 @@ func TestS197_WhatAServerAsksToWaitIsBounded(t *testing.T) {
 	at := timed(t, parley.RetryPolicy{MaxRetryAfter: -1}, func(t *testing.T, c *parley.Client) {
 		_, err := c.Get(t.Context(), "x")
 		require.NoError(t, err)
-	}, status(429, "Retry-After", "99"), status(200))
+	}, busyFor(429, "99"), parleytest.Status(200))
 	require.Less(t, at[1], 100*time.Millisecond, "where it means nothing")
 }
 
@@ -416,7 +421,7 @@ func TestS197_TheEndOfTheContextEndsTheWait(t *testing.T) {
 		require.ErrorAs(t, err, &failed)
 		require.Len(t, failed.Tries, 1)
 		require.Equal(t, "the context ended during the wait for another", failed.Tries[0].Reason)
-	}, status(503, "Retry-After", "20"))
+	}, busyFor(503, "20"))
 }
 
 func TestRetry_aTryThatCannotEndInTimeIsNotBegun(t *testing.T) {
@@ -448,7 +453,7 @@ func TestRetry_aTryThatCannotEndInTimeIsNotBegun(t *testing.T) {
 			began = time.Now()
 			f(t, c)
 			require.Zero(t, time.Since(began), name)
-		}, status(503, "Retry-After", "20"))
+		}, busyFor(503, "20"))
 		require.Len(t, at, 1, name)
 	}
 }
@@ -466,13 +471,7 @@ func TestS160_TheTotalLimitCoversRetries(t *testing.T) {
 		if !errors.Is(err, parley.ErrTotalTimeout) {
 			require.Contains(t, failed.Tries[len(failed.Tries)-1].Reason, "the deadline comes before")
 		}
-	}, func(w http.ResponseWriter, r *http.Request) {
-		select {
-		case <-time.After(3 * time.Millisecond):
-		case <-r.Context().Done():
-		}
-		panic(http.ErrAbortHandler)
-	})
+	}, parleytest.After(3*time.Millisecond, parleytest.Fail(parley.ErrPeerClosed)))
 }
 
 func TestRetryBudget_isAShareOfTheRequests(t *testing.T) {
@@ -483,7 +482,7 @@ func TestRetryBudget_isAShareOfTheRequests(t *testing.T) {
 				_, err := c.Get(t.Context(), "x")
 				require.NoError(t, err)
 			}
-		}, status(503))
+		}, parleytest.Status(503))
 		return len(at)
 	}
 	require.Equal(t, 1000+100+199, outage(nil, 1000), "a burst of 100, and a fifth")
@@ -508,7 +507,7 @@ func TestRetryBudget_isAShareOfTheRequests(t *testing.T) {
 		resp, err = d.Get(t.Context(), "x")
 		require.NoError(t, err)
 		require.Len(t, resp.Tries, 1, "a derived session has the same budget")
-	}, status(503))
+	}, parleytest.Status(503))
 	require.Equal(t, -1, (&parley.RetryBudget{Burst: -1}).Left())
 }
 
