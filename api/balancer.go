@@ -96,8 +96,9 @@ type BalancerConfig struct {
 //
 // A request goes to the server with the fewest requests under way, of these to the one
 // with the fewest errors in the last seconds, of these to the one that had the fewest
-// requests, of these to any; all in proportion to the weights. A request is under way
-// until the body of its answer has been read or closed.
+// requests, of these to any. With weights, servers with no more than their share of the
+// requests under way, rounded up, count as equals, and requests by weight. A request is
+// under way until the body of its answer has been read or closed.
 //
 // # Health
 //

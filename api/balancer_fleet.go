@@ -85,11 +85,6 @@ const (
 	saysUnreachable                // no request came through to it
 )
 
-// load compares two servers by their active requests, in proportion to their weights.
-func (m *member) load(other *member) int {
-	return cmp.Compare(uint64(m.active)*other.weight, uint64(other.active)*m.weight)
-}
-
 // errorsNow is about how many errors a server had lately.
 func (m *member) errorsNow(now time.Time) float64 {
 	if m.recent == 0 {
@@ -137,13 +132,14 @@ func (f *fleet) candidates(to []*member, now time.Time, tried []*member) []*memb
 // been due for longest; else the one with the least load, of these the one with the
 // fewest errors lately, of these the one that was served least, of these any.
 func (f *fleet) best(of []*member, now time.Time) *member {
+	share := shareOf(of)
 	var best, trial *member
 	ties := 0
 	for _, m := range of {
 		if !f.probed && m.due(now) && (trial == nil || m.until.Before(trial.until)) {
 			trial = m
 		}
-		switch order := f.compare(m, best, now); {
+		switch order := f.compare(m, best, share, now); {
 		case order < 0:
 			best, ties = m, 1
 		case order == 0:
@@ -159,15 +155,46 @@ func (f *fleet) best(of []*member, now time.Time) *member {
 }
 
 // compare is less than 0 if a is to be preferred to b.
-func (f *fleet) compare(a, b *member, now time.Time) int {
+func (f *fleet) compare(a, b *member, share share, now time.Time) int {
 	if b == nil {
 		return -1
 	}
 	return cmp.Or(
-		a.load(b),
+		cmp.Compare(share.load(a), share.load(b)),
 		cmp.Compare(math.Round(a.errorsNow(now)), math.Round(b.errorsNow(now))),
 		cmp.Compare(f.position(a), f.position(b)),
 	)
+}
+
+// share is what some servers have to do together.
+type share struct {
+	active, weight uint64
+	even           bool // their weights are equal
+}
+
+func shareOf(members []*member) share {
+	s := share{even: true}
+	for _, m := range members {
+		s.active += uint64(m.active)
+		s.weight += m.weight
+		s.even = s.even && m.weight == members[0].weight
+	}
+	return s
+}
+
+// load is a measure of what a server has to do: its active requests. With weights it is
+// only whether one more would be above its share of all of them, rounded up: active
+// requests by weight would always prefer an idle server, however light, to a heavy one
+// that is not.
+func (s share) load(m *member) int {
+	if s.even {
+		return m.active
+	}
+	most := ((s.active+1)*m.weight + s.weight - 1) / s.weight
+	if uint64(m.active) < most {
+		return 0
+	}
+	return 1
 }
 
 // position is how far the service of a server has come.
