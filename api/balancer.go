@@ -192,7 +192,7 @@ func orDefault[T int | time.Duration](v, otherwise T) T {
 // NewClient makes a session whose base URL is that of the balancer and whose requests it
 // sends. Network middleware among opts is beneath the balancer and sees the servers' URLs.
 func (b *Balancer) NewClient(opts ...parley.ClientOption) (*parley.Client, error) {
-	own := []parley.ClientOption{parley.WithBaseURL(b.base.String()), parley.WithNetworkMiddleware(b.Middleware())}
+	own := []parley.ClientOption{parley.WithBaseURL(b.base.url.String()), parley.WithNetworkMiddleware(b.Middleware())}
 	return parley.New(append(own, opts...)...)
 }
 
