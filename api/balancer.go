@@ -94,11 +94,12 @@ type BalancerConfig struct {
 //
 // # The choice
 //
-// A request goes to the server with the fewest requests under way, of these to the one
-// with the fewest errors in the last seconds, of these to the one that had the fewest
-// requests, of these to any. With weights, servers with no more than their share of the
-// requests under way, rounded up, count as equals, and requests by weight. A request is
-// under way until the body of its answer has been read or closed.
+// A request goes to a server that has fewer requests under way than its share of all of
+// them, rounded up; of these to the one with the fewest errors in the last seconds, of
+// these to the one that had the fewest requests, of these to any. Shares and requests count
+// by weight. A request is under way until the body of its answer has been read or closed.
+// So servers that are equally fast get equally many requests, and one that is slow gets
+// fewer.
 //
 // # Health
 //

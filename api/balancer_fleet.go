@@ -12,10 +12,12 @@ const (
 	// strideUnit is what one request to a server of weight 1 counts. Weights up to 65,535,
 	// those of SRV records, divide it well enough, and 2^44 such requests fit a uint64.
 	strideUnit = 1 << 20
-	// maxCatchUp bounds what a server that was passed over makes up for: as much as 32 requests
-	// to a server of weight 1. Without a bound, one that comes back would get all requests
-	// until it had as many as the others.
-	maxCatchUp = 32 * strideUnit
+	// maxCatchUp bounds what a server that was passed over makes up for: as much as 256
+	// requests to a server of weight 1. On two cores 32 left the load over 3,000 requests
+	// uneven by up to a seventh, as the chance of scheduling takes tens of requests from a
+	// server at a time; without a bound, one that was slow for long would have to take all
+	// requests until it had had as many as the others.
+	maxCatchUp = 256 * strideUnit
 	// errorsHalve is after how long half of a server's errors are forgotten where servers
 	// are compared.
 	errorsHalve = 5 * time.Second
@@ -129,8 +131,8 @@ func (f *fleet) candidates(to []*member, now time.Time, tried []*member) []*memb
 }
 
 // best gives the one of some candidates that a request goes to: the one whose trial has
-// been due for longest; else the one with the least load, of these the one with the
-// fewest errors lately, of these the one that was served least, of these any.
+// been due for longest; else of those within their share of the requests under way the one
+// with the fewest errors lately, of these the one that was served least, of these any.
 func (f *fleet) best(of []*member, now time.Time) *member {
 	share := shareOf(of)
 	var best, trial *member
@@ -159,42 +161,38 @@ func (f *fleet) compare(a, b *member, share share, now time.Time) int {
 	if b == nil {
 		return -1
 	}
+	if x, y := share.exceeds(a), share.exceeds(b); x != y {
+		if y {
+			return -1
+		}
+		return 1
+	}
 	return cmp.Or(
-		cmp.Compare(share.load(a), share.load(b)),
 		cmp.Compare(math.Round(a.errorsNow(now)), math.Round(b.errorsNow(now))),
 		cmp.Compare(f.position(a), f.position(b)),
 	)
 }
 
 // share is what some servers have to do together.
-type share struct {
-	active, weight uint64
-	even           bool // their weights are equal
-}
+type share struct{ active, weight uint64 }
 
 func shareOf(members []*member) share {
-	s := share{even: true}
+	var s share
 	for _, m := range members {
 		s.active += uint64(m.active)
 		s.weight += m.weight
-		s.even = s.even && m.weight == members[0].weight
 	}
 	return s
 }
 
-// load is a measure of what a server has to do: its active requests. With weights it is
-// only whether one more would be above its share of all of them, rounded up: active
-// requests by weight would always prefer an idle server, however light, to a heavy one
-// that is not.
-func (s share) load(m *member) int {
-	if s.even {
-		return m.active
-	}
+// exceeds reports whether one request more would be above a server's share of all that
+// are under way, rounded up; it never is for all of them. Within their shares servers
+// count as equals: to prefer the one with the fewest requests to the last would let the
+// chance by which requests end decide how many each gets in all, and would prefer an idle
+// server, however light, to a heavy one that is not.
+func (s share) exceeds(m *member) bool {
 	most := ((s.active+1)*m.weight + s.weight - 1) / s.weight
-	if uint64(m.active) < most {
-		return 0
-	}
-	return 1
+	return uint64(m.active) >= most
 }
 
 // position is how far the service of a server has come.

@@ -95,7 +95,7 @@ func TestFleet_loadIsEvenWhateverTheRequestsTake(t *testing.T) {
 			}
 			var now = epoch
 			var under []running
-			const n = 12000
+			const n = 6000
 			for range n {
 				if len(under) == atOnce {
 					slices.SortFunc(under, func(a, b running) int { return a.until.Compare(b.until) })
@@ -124,9 +124,10 @@ func TestFleet_theOrderOfTheChoice(t *testing.T) {
 		prepare func(a, b *member)
 		want    int
 	}{
-		"the fewest active come first":             {func(a, b *member) { a.active, b.recent, b.recentAt, b.served = 1, 9, epoch, 99 }, 1},
-		"with weights those within their share":    {func(a, b *member) { a.active, a.weight, a.served, b.active = 2, 3, 99, 1 }, 0},
-		"of these not by active ones":              {func(a, b *member) { a.active, a.weight, b.served = 1, 3, 99 }, 0},
+		"those within their share of active ones":  {func(a, b *member) { a.active, b.recent, b.recentAt, b.served = 1, 9, epoch, 99 }, 1},
+		"within it active ones do not count":       {func(a, b *member) { a.active, b.active, b.served = 3, 4, 99 }, 0},
+		"shares are by weight":                     {func(a, b *member) { a.active, a.weight, a.served, b.active = 2, 3, 99, 1 }, 0},
+		"an idle one is no better for being light": {func(a, b *member) { a.active, a.weight, b.served = 1, 3, 99 }, 0},
 		"then the fewest errors":                   {func(a, b *member) { a.recent, a.recentAt, b.served = 2, epoch, 99 }, 1},
 		"errors are forgotten":                     {func(a, b *member) { a.recent, a.recentAt, b.served = 2, epoch.Add(-time.Minute), 99 }, 0},
 		"then the one that was served least":       {func(a, b *member) { a.served = 1 }, 1},
@@ -321,10 +322,10 @@ func TestFleet_whoWasPassedOverCatchesUpALittle(t *testing.T) {
 	}
 	f.end(held, saysServing, epoch)
 	before := slow.requests
-	for range 100 {
+	for range 600 {
 		f.end(f.send(epoch), saysServing, epoch)
 	}
-	require.InDelta(t, 50+maxCatchUp/strideUnit/2, float64(slow.requests-before), 2)
+	require.InDelta(t, 300+maxCatchUp/strideUnit/2, float64(slow.requests-before), 2)
 }
 
 func TestFleet_probesTakeTheTrialsPlace(t *testing.T) {
@@ -413,23 +414,18 @@ func (m *model) allowed(order []*member, now time.Time, tried []*member) []*memb
 			return least(trials, func(s *modelServer) float64 { return float64(s.until.UnixNano()) })
 		}
 	}
-	all, weights, even := 1.0, 0.0, true
+	all, weights := 1.0, 0.0
 	for _, x := range left {
-		s := m.servers[x]
-		all, weights, even = all+float64(s.under), weights+s.weight, even && s.weight == m.servers[left[0]].weight
+		all, weights = all+float64(m.servers[x].under), weights+m.servers[x].weight
 	}
-	if even {
-		left = least(left, func(s *modelServer) float64 { return float64(s.under) })
-	} else {
-		left = keep(left, func(s *modelServer) bool { return float64(s.under) < math.Ceil(all*s.weight/weights) })
-	}
+	left = keep(left, func(s *modelServer) bool { return float64(s.under) < math.Ceil(all*s.weight/weights) })
 	left = least(left, func(s *modelServer) float64 { return s.errorsAt(now) })
 	return least(left, func(s *modelServer) float64 { return max(s.served, m.virtual-maxCatchUp) })
 }
 
 func TestFleet_behavesAsAPlainModel(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(60) {
+	for seed := range uint64(25) {
 		runModel(t, rand.New(rand.NewPCG(seed, 7)))
 	}
 }
