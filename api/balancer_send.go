@@ -181,7 +181,7 @@ func (b *Balancer) released(to ticket, err error) {
 // verdict gives what an answer or error says of the server, and how long that wants to be
 // spared.
 func (b *Balancer) verdict(ctx context.Context, resp *parley.Response, err error) (verdict, time.Duration) {
-	if err != nil && (errors.Is(err, context.Canceled) || errors.Is(ctx.Err(), context.Canceled)) {
+	if err != nil && gaveUp(ctx, err) {
 		return saysNothing, 0
 	}
 	failed := b.cfg.Failed
@@ -201,6 +201,13 @@ func (b *Balancer) verdict(ctx context.Context, resp *parley.Response, err error
 		return saysFailing, sparedFor(resp.Header.Get("Retry-After"), time.Now())
 	}
 	return saysFailing, 0
+}
+
+// gaveUp reports whether a call failed as its caller wanted no answer any more. That the
+// time for it is over is not that: a session ends the context for this too.
+func gaveUp(ctx context.Context, err error) bool {
+	late := errors.Is(err, parley.ErrTotalTimeout) || errors.Is(context.Cause(ctx), parley.ErrTotalTimeout)
+	return !late && (errors.Is(err, context.Canceled) || errors.Is(ctx.Err(), context.Canceled))
 }
 
 // serverFailed is the default of BalancerConfig.Failed.

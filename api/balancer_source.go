@@ -179,10 +179,14 @@ func (r *refresher) run(ctx context.Context, b *Balancer) error {
 
 // callerGone is the end of a context as the other errors have it.
 func callerGone(ctx context.Context) error {
-	if err := ctx.Err(); !errors.Is(err, context.DeadlineExceeded) {
-		return err
+	cause := context.Cause(ctx)
+	switch {
+	case errors.Is(cause, parley.ErrTotalTimeout) || cause == context.Canceled:
+		return cause
+	case errors.Is(cause, context.DeadlineExceeded):
+		return errorKind(parley.ErrTotalTimeout, cause)
 	}
-	return errorKind(parley.ErrTotalTimeout, ctx.Err())
+	return errorKind(ctx.Err(), cause)
 }
 
 // ask starts a question, which ends by itself. r.mu is held.

@@ -84,6 +84,13 @@ func (f *farm) hosts() []string {
 	return hosts
 }
 
+// last gives the last request.
+func (f *farm) last() *parley.Request {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.got[len(f.got)-1]
+}
+
 // set says how a server answers from now on.
 func (f *farm) set(host string, answer func(*parley.Request) (*parley.Response, error)) {
 	f.mu.Lock()
@@ -267,7 +274,7 @@ func TestBalancer_theSessionTalksToOneOrigin(t *testing.T) {
 		resp, err := c.Get(t.Context(), ref)
 		require.NoError(t, err)
 		require.Equal(t, 200, resp.StatusCode)
-		return f.got[len(f.got)-1]
+		return f.last()
 	}
 	bears := func(req *parley.Request, yes bool, why string) {
 		require.Equal(t, yes, req.Header.Get("Authorization") != "", why)
@@ -275,15 +282,15 @@ func TestBalancer_theSessionTalksToOneOrigin(t *testing.T) {
 		require.Equal(t, yes, req.Header.Get("Cookie") != "", why)
 	}
 	bears(get("login"), true, "a redirect to a server is one to the base")
-	require.Equal(t, "/v1/home", f.got[len(f.got)-1].URL.Path)
+	require.Equal(t, "/v1/home", f.last().URL.Path)
 	for range 6 {
 		bears(get("x"), true, "every server gets what is the base's")
 	}
 	require.Subset(t, f.hosts(), []string{"s0.test", "s1.test", "s2.test"})
 	bears(get("away"), false, "another origin does not")
-	require.Equal(t, "foreign.test", f.got[len(f.got)-1].URL.Host)
+	require.Equal(t, "foreign.test", f.last().URL.Host)
 	bears(get("out"), false, "nor a server outside its base")
-	require.Equal(t, "/admin", f.got[len(f.got)-1].URL.Path)
+	require.Equal(t, "/admin", f.last().URL.Path)
 	bears(get("http://s1.test/v1/x"), false, "nor one that is asked by its own name")
 }
 
@@ -684,6 +691,39 @@ func TestBalancer_retryAfterIsObeyed(t *testing.T) {
 		require.False(t, b.Stats()[0].Out)
 		require.Equal(t, 1, b.Stats()[0].Ejections)
 	})
+}
+
+func TestBalancer_aServerThatHangsIsLeftOut(t *testing.T) {
+	t.Parallel()
+	for name, limited := range map[string]func(context.Context, *parley.Client) error{
+		"for a session's timeout": func(ctx context.Context, c *parley.Client) error {
+			_, err := c.Get(ctx, "x", parley.WithTimeout(time.Second), api.ToServer("http://s0.test"))
+			return err
+		},
+		"for a context's deadline": func(ctx context.Context, c *parley.Client) error {
+			ctx, cancel := context.WithTimeout(ctx, time.Second)
+			defer cancel()
+			_, err := c.Get(ctx, "x", api.ToServer("http://s0.test"))
+			return err
+		},
+		"but not for those who give up": func(ctx context.Context, c *parley.Client) error {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Second, cancel)
+			_, err := c.Get(ctx, "x", api.ToServer("http://s0.test"))
+			return err
+		},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			hangs := parley.HandlerTransport(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+			b := newBalancer(t, "http://logical.test", api.BalancerConfig{Servers: api.Servers("http://s0.test", "http://s1.test")})
+			c := balancedClient(t, b, parley.WithTransport(hangs))
+			for range 3 {
+				require.False(t, b.Stats()[0].Out, name)
+				require.Error(t, limited(t.Context(), c), name)
+			}
+			require.Equal(t, !strings.HasPrefix(name, "but not"), b.Stats()[0].Out, name)
+		})
+	}
 }
 
 func TestNewBalancer_refusesWhatCannotWork(t *testing.T) {
