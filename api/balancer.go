@@ -131,9 +131,14 @@ type BalancerConfig struct {
 //
 // # Use
 //
-// A Balancer is safe for any number of goroutines and sessions, and none of its own run
-// unless Probe was called or a Source is being asked. Of the methods of a client that do not send requests,
-// Warm and Open know nothing of it.
+// A Balancer is safe for any number of goroutines and sessions. It has no goroutine of its
+// own unless Probe was called, or a Source is being asked. Of a client's methods, Warm and
+// Open know nothing of it, as they send no request.
+//
+// Who comes from Proxy of Python's clients finds its urls as Servers, priority and choice
+// as Choose, which also has the request, and its Stats, connections, errors and failures,
+// as [Balancer.Stats]. Errors there count for ever; here they are forgotten, and servers
+// that fail are left out.
 type Balancer struct {
 	base     balancedBase
 	cfg      BalancerConfig

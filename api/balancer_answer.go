@@ -66,13 +66,16 @@ func (b balancedBase) translate(ref string, sent *url.URL, samePath bool, find f
 }
 
 func (b balancedBase) said(u *url.URL, rest, otherwise string) string {
-	moved, err := b.moved(u, rest)
+	moved, err := b.moved(u, anyPath, rest)
 	if err != nil {
 		return otherwise
 	}
 	moved.User = nil
 	return moved.String()
 }
+
+// anyPath is a path that no base has.
+const anyPath = "?"
 
 // canonicalOrigin gives a URL with its scheme and host in the form in which requests have
 // them, so that they can be compared.

@@ -142,13 +142,7 @@ func (b *Balancer) probeOne(c *parley.Client, p Probe, m *member) {
 	if b.lifetime.Err() != nil || !call.sent.Load() { // it says nothing of the server
 		return
 	}
-	b.mu.Lock()
-	changed := b.fleet.probe(m, err, time.Now())
-	stats := m.stats()
-	b.mu.Unlock()
-	if changed && b.cfg.OnChange != nil {
-		b.cfg.OnChange(stats)
-	}
+	b.judge(m, func() bool { return b.fleet.probe(m, err, time.Now()) })
 }
 
 // errNotHealthy is what a server said that is not well.

@@ -118,7 +118,7 @@ func (t *balanced) try(ctx context.Context, req *parley.Request, to ticket) (_ *
 	if err != nil {
 		return nil, t.fail(req, err)
 	}
-	asked, err := req.With(parley.WithAttribute(servedKey{}, to.to.base.String()))
+	asked, err := req.With(to.to.mark)
 	if err != nil {
 		return nil, err
 	}
@@ -163,9 +163,18 @@ func (b *Balancer) belowServer(u *url.URL, first balancedBase) (string, bool) {
 
 // concluded takes in what a request says of its server.
 func (b *Balancer) concluded(to ticket, v verdict, err error, notBefore time.Duration) {
+	b.judge(to.to, func() bool { return b.fleet.answered(to, v, err, time.Now(), notBefore) })
+}
+
+// judge takes in what f does with a server, and tells if that is left out or has come back
+// by it.
+func (b *Balancer) judge(m *member, f func() (changed bool)) {
+	var stats ServerStats
 	b.mu.Lock()
-	changed := b.fleet.answered(to, v, err, time.Now(), notBefore)
-	stats := to.to.stats()
+	changed := f()
+	if changed {
+		stats = m.stats()
+	}
 	b.mu.Unlock()
 	if changed && b.cfg.OnChange != nil {
 		b.cfg.OnChange(stats)
@@ -215,7 +224,7 @@ func serverFailed(resp *parley.Response, err error) bool {
 	var e *parley.Error
 	switch {
 	case err == nil:
-		return slices.Contains([]int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}, resp.StatusCode)
+		return resp.StatusCode >= http.StatusBadGateway && resp.StatusCode <= http.StatusGatewayTimeout
 	case !errors.As(err, &e): // of somebody else's transport
 		return true
 	case e.Phase == parley.PhasePool: // the limits are the caller's

@@ -42,8 +42,9 @@ func Servers(urls ...string) []Server {
 // serverTarget is where requests to a server go.
 type serverTarget struct {
 	base balancedBase
-	host string // Host header; "": that of the URL
-	name string // in the certificate; "": that of the URL
+	host string        // Host header; "": that of the URL
+	name string        // in the certificate; "": that of the URL
+	mark parley.Option // marks a request as sent there: see ServedBy
 }
 
 // serverKey tells servers apart.
@@ -96,7 +97,7 @@ func newEntry(s Server, base balancedBase, keepHost bool) (serverEntry, error) {
 		}
 	}
 	e := serverEntry{weight: uint64(max(s.Weight, 1)), tier: s.Priority}
-	e.base = own
+	e.base, e.mark = own, parley.WithAttribute(servedKey{}, own.text)
 	if e.host = s.Host; e.host == "" && keepHost {
 		e.host = base.url.Host
 	}
@@ -111,6 +112,7 @@ func newEntry(s Server, base balancedBase, keepHost bool) (serverEntry, error) {
 type balancedBase struct {
 	url  *url.URL
 	path string // escaped, without a slash at the end
+	text string // with one
 }
 
 func newBalancedBase(text string) (balancedBase, error) {
@@ -123,12 +125,11 @@ func newBalancedBase(text string) (balancedBase, error) {
 	case req.URL.RawQuery != "" || req.URL.ForceQuery || req.URL.Fragment != "":
 		return balancedBase{}, fmt.Errorf("%w: a base URL has neither query nor fragment", parley.ErrInvalidURL)
 	}
-	return balancedBase{req.URL, strings.TrimSuffix(req.URL.EscapedPath(), "/")}, nil
+	path := strings.TrimSuffix(req.URL.EscapedPath(), "/")
+	return balancedBase{req.URL, path, req.URL.Scheme + "://" + req.URL.Host + path + "/"}, nil
 }
 
-func (b balancedBase) String() string {
-	return b.url.Scheme + "://" + b.url.Host + b.path + "/"
-}
+func (b balancedBase) String() string { return b.text }
 
 // owns reports whether u is on the origin of the base.
 func (b balancedBase) owns(u *url.URL) bool {
@@ -148,11 +149,14 @@ func (b balancedBase) belowPath(path string) (rest string, ok bool) {
 	return rest, ok && (rest == "" || rest[0] == '/')
 }
 
-// moved gives the URL that is to the base what u, of which rest was said by below, is to
-// another one.
-func (b balancedBase) moved(u *url.URL, rest string) (*url.URL, error) {
+// moved gives the URL that is to the base what u is to another one with the path from;
+// rest is what u has after that.
+func (b balancedBase) moved(u *url.URL, from, rest string) (*url.URL, error) {
 	v := *u
 	v.Scheme, v.Host = b.url.Scheme, b.url.Host
+	if b.path == from && rest != "" {
+		return &v, nil
+	}
 	escaped := b.path + rest
 	if escaped == "" {
 		escaped = "/"
@@ -168,9 +172,9 @@ func (t *serverTarget) rewritten(req *parley.Request, base balancedBase) (*parle
 	if !ok {
 		return nil, errOutsideBase
 	}
-	u, err := t.base.moved(req.URL, rest)
+	u, err := t.base.moved(req.URL, base.path, rest)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", parley.ErrInvalidURL, err)
+		return nil, errorKind(parley.ErrInvalidURL, err)
 	}
 	sent := *req
 	sent.URL = u
