@@ -63,8 +63,8 @@ type BalancerConfig struct {
 	EjectAfter int
 	// EjectFor is for how long a server is left out at first; each time that it fails its
 	// trial, it is twice as long, up to MaxEject, and up to a fifth more or less by chance. A
-	// Retry-After makes it longer, but not than MaxEject. Defaults 1 s and 1 min. 0 is the
-	// default, less than 0 an error.
+	// Retry-After makes it longer, up to MaxEject. Defaults 1 s and 1 min; less than 0 is an
+	// error.
 	EjectFor, MaxEject time.Duration
 	// OnChange is told of each server that is left out or has come back, with its stats at
 	// that time. It is called by the request, probe or whatever noticed it, and should be
@@ -103,8 +103,9 @@ type BalancerConfig struct {
 //
 // # Health
 //
-// A server that fails is left out, for a growing while; then one request tries it, or a
-// probe ([Balancer.Probe]), and the others wait for what comes of it. Requests that had
+// A server that fails is left out, for a growing while; then one request tries it and the
+// others keep away until it has been answered. That one may have to wait for a server that
+// is still down, and moves on; probes ([Balancer.Probe]) spare requests this. Requests that had
 // begun before a server was left out do not count against it again. Where all servers are
 // left out, that is ignored and the choice is as always, since to try is better than to
 // fail; the first that answers is back.
@@ -118,7 +119,7 @@ type BalancerConfig struct {
 // everybody would only get more to do. The context and the call's total timeout bound all
 // of it. A body that is cut short is noticed after the call has its response;
 // [parley.Reading] as network middleware below the balancer makes that a failure of the
-// call, which moves.
+// call, which moves; it is for sessions that stream nothing.
 //
 // # Answers
 //

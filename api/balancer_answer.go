@@ -51,7 +51,7 @@ func (b balancedBase) translate(ref string, sent *url.URL, samePath bool, find f
 	if err != nil || trimmed == "" {
 		return ref
 	}
-	relative := !u.IsAbs() && u.Host == ""
+	relative := !u.IsAbs() && u.Host == "" && u.User == nil
 	u = sent.ResolveReference(u)
 	rest, ok := find(canonicalOrigin(u))
 	switch {
