@@ -45,7 +45,7 @@ type healthPolicy struct {
 
 // member is one server.
 type member struct {
-	serverTarget // where requests go; changes only as a whole
+	serverTarget // where requests go; it never changes
 	weight       uint64
 	tier         int // RFC 2782 calls it priority: the least first
 

@@ -27,11 +27,11 @@ func (t *balanced) Send(ctx context.Context, req *parley.Request) (*parley.Respo
 	if _, ok := t.base.below(req.URL); !ok {
 		return nil, t.fail(req, errorKind(parley.ErrInvalidURL, errOutsideBase))
 	}
-	if pin, ok := req.Attribute(pinKey{}).(string); ok {
-		return t.sendTo(ctx, req, pin)
-	}
 	if m, ok := req.Attribute(probeKey{}).(*probeCall); ok {
 		return t.sendProbe(ctx, req, m)
+	}
+	if pin, ok := req.Attribute(pinKey{}).(string); ok {
+		return t.sendTo(ctx, req, pin)
 	}
 	if err := t.refresh.run(ctx, t.Balancer); err != nil {
 		return nil, t.fail(req, err)
