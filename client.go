@@ -437,7 +437,13 @@ func (k *call) wrap(ctx context.Context, err error) error {
 
 // afterBody calls f once, when the body has ended or is closed.
 func afterBody(body io.ReadCloser, f func()) io.ReadCloser {
-	wrapped := &hookedBody{ReadCloser: body, f: sync.OnceFunc(f)}
+	return hookBody(body, func(error) { f() })
+}
+
+// hookBody calls f once, when the body has ended, failed or is closed: see
+// [Response.AfterBody].
+func hookBody(body io.ReadCloser, f func(err error)) io.ReadCloser {
+	wrapped := &hookedBody{ReadCloser: body, f: f}
 	if w, ok := body.(io.Writer); ok {
 		return struct {
 			*hookedBody
@@ -449,21 +455,32 @@ func afterBody(body io.ReadCloser, f func()) io.ReadCloser {
 
 type hookedBody struct {
 	io.ReadCloser
-	f func()
+	f    func(err error)
+	once sync.Once
 }
 
 func (b *hookedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err != nil {
-		b.f()
+		b.ended(err)
 	}
 	return n, err
 }
 
 func (b *hookedBody) Close() error {
 	err := b.ReadCloser.Close()
-	b.f()
+	b.ended(nil)
 	return err
+}
+
+// ended tells how the body ended. That somebody closed it is no failure.
+func (b *hookedBody) ended(err error) {
+	b.once.Do(func() {
+		if err == io.EOF || errors.Is(err, errBodyClosed) {
+			err = nil
+		}
+		b.f(err)
+	})
 }
 
 // Request sends a request and reads the whole body of the answer: see

@@ -398,8 +398,9 @@ func WithInformational(f func(status int, header http.Header)) Option {
 // [Request.Attribute]. It is not sent. Like a context's, the key should be of a
 // type of the caller's own.
 func WithAttribute(key, value any) Option {
+	comparable := key != nil && reflect.ValueOf(key).Comparable()
 	return option(func(s *settings) error {
-		if key == nil || !reflect.ValueOf(key).Comparable() {
+		if !comparable {
 			return failed("WithAttribute needs a key that can be compared, not %T", key)
 		}
 		s.attrs = &attribute{key, value, s.attrs}

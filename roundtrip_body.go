@@ -145,7 +145,7 @@ func trailersOf(resp *http.Response) http.Header {
 // newUpgradedBody is what follows a 101 or a CONNECT that succeeded: without limits,
 // and a connection if the http.RoundTripper lets it be written.
 func newUpgradedBody(b *roundTripBody) io.ReadCloser {
-	ending := &hookedBody{ReadCloser: b.rc, f: sync.OnceFunc(b.f.finish)}
+	ending := &hookedBody{ReadCloser: b.rc, f: func(error) { b.f.finish() }}
 	w, ok := b.rc.(io.ReadWriteCloser)
 	if !ok {
 		return ending
