@@ -109,10 +109,6 @@ func (r *Response) Bytes() ([]byte, error) {
 	return content, nil
 }
 
-// Buffered reports whether the body is in memory, so that Close is not needed: after
-// [Client.Get] and its sisters, and after [Response.Bytes].
-func (r *Response) Buffered() bool { return r.loaded }
-
 func (r *Response) setContent(content []byte) {
 	r.content, r.loaded = content, true
 	r.at = 0

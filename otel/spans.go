@@ -40,11 +40,11 @@ func (l *callSpans) Send(ctx context.Context, req *parley.Request) (*parley.Resp
 		return nil, err
 	}
 	answered(span, resp)
-	if resp.Buffered() || resp.Body == http.NoBody || switched(req, resp) {
+	if switched(req, resp) {
 		done(nil)
 		return resp, nil
 	}
-	resp.Body = &body{ReadCloser: resp.Body, done: func(_ int64, err error) { done(err) }}
+	resp.AfterBody(done)
 	return resp, nil
 }
 
