@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -18,8 +19,7 @@ import (
 //
 //	S012, S013 are in security_auth_test.go
 //	S015 not offered: no Referer is ever made; the test shows that none is
-//	S018 not offered (yet): downloads to a file; retries come with these. By HTTP/2 the
-//	     cases are run in security_matrix_test.go
+//	S018 by HTTP/2 the cases are run in security_matrix_test.go
 
 // unseen demands that nothing that looks like the secret has reached an origin, and
 // none of these headers.
@@ -379,6 +379,13 @@ func TestS018_EveryWayLeavesCredentialsBehind(t *testing.T) {
 			}
 			return nil
 		},
+		"download": func(x *crossing, opts ...parley.RequestOption) error {
+			file, err := x.client.Download(t.Context(), "http://a.test/start", filepath.Join(t.TempDir(), "file"), opts...)
+			if err == nil {
+				requireFile(t, []byte("data: x\n\n"), file.Path)
+			}
+			return err
+		},
 		"step by step": func(x *crossing, opts ...parley.RequestOption) error {
 			resp, err := x.client.Get(t.Context(), "http://a.test/start", append(opts, parley.WithFollowRedirects(false))...)
 			for err == nil && resp.StatusCode >= 300 {
@@ -443,6 +450,15 @@ func TestS018_ThroughProxiesToo(t *testing.T) {
 		x.unseen(t, scheme+"://b.test", credentialHeaders...)
 	}
 	require.Greater(t, len(proxy.Asked()), 4)
+	for _, scheme := range []string{"http", "https"} {
+		before := len(proxy.Asked())
+		file, err := x.client.Download(t.Context(), scheme+"://a.test/start", t.TempDir(), parley.WithProxy("http://"+proxy.Addr()), parley.WithBearerToken("SECRET"))
+		require.NoError(t, err)
+		require.Equal(t, "x", filepath.Base(file.Path), "the name is that of the URL that gave the content")
+		require.Equal(t, "b.test", file.Response.Request.URL.Host)
+		require.GreaterOrEqual(t, len(proxy.Asked()), before)
+		x.unseen(t, scheme+"://b.test", credentialHeaders...)
+	}
 }
 
 func TestS019_APolicyConfinesRedirects(t *testing.T) {
