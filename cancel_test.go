@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"testing"
@@ -217,6 +218,25 @@ func TestCancel_LetsGoAfterAnUpgrade(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, "ping", string(word))
 		require.NoError(t, raw.Close())
+	})
+}
+
+// A call that ends while the answer to its upgrade is read has failed: nobody gets a
+// connection that is stopped.
+func TestCancel_AtTheMomentOfAnUpgrade(t *testing.T) {
+	t.Parallel()
+	overLines(t, func(t testing.TB, l line) {
+		server := l.serve(t, afterHead(func(c *wiretest.Conn) {
+			c.Say("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+			c.Rest()
+		}))
+		client := l.session(t, parley.Timeouts{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: cancel})
+		_, err := client.Get(ctx, server.URL(), parley.WithHeader("Connection", "upgrade"), parley.WithHeader("Upgrade", "echo"))
+		requireCancelled(t, err, parley.PhaseResponse, parley.Answering)
+		requireNoneActive(t, client)
+		require.Zero(t, client.Stats().Idle)
 	})
 }
 

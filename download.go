@@ -263,7 +263,7 @@ func (d *download) failed(phase Phase, err error) error {
 	}
 	e = &Error{
 		Op: "download", Method: d.req.Method, URL: withoutUser(d.req.URL), Phase: phase,
-		Elapsed: time.Since(d.began), Err: err,
+		Elapsed: time.Since(d.began), Limit: totalOf(err), Err: err,
 	}
 	if e.Sent = Answering; phase == PhaseRequest {
 		e.Sent = NotSent
