@@ -7,7 +7,7 @@
 //	go run . -quick                           # everything tiny, for CI; the figures mean nothing
 //	go run . -scenario '^get-' -client 'parley|raw' -rounds 9
 //	go run . -scenario '^(h2|tls|proxy|tunnel)-'
-//	go run . -scenario '^(down|up)load' -size 4096 # of 4 GiB each; that much room on the disk for temporary files
+//	go run . -scenario '^(down|up)load' -size 4096 # of 4 GiB each; twice that much room for temporary files
 //	go run . -scenario h2-128 -client parley -rounds 1 -slice 20s -profile /tmp
 //
 // Every client runs in a process of its own, against one server process; both
