@@ -81,7 +81,7 @@ func TestS085_NoCodingMayExpandWithoutBound(t *testing.T) {
 					require.NoError(t, resp.Close())
 				}
 			})
-			require.Less(t, time.Since(start), 5*time.Second)
+			requireSwift(t, start)
 			boundedHeap(t, func() {
 				resp, err := c.Stream(t.Context(), "GET", "x")
 				require.NoError(t, err)
@@ -124,7 +124,7 @@ func TestS085_StackedCodingsMayNotMakeMuchOfNothing(t *testing.T) {
 			_, err := c.Get(t.Context(), "x")
 			require.ErrorIs(t, err, parley.ErrDecoding, name)
 		})
-		require.Less(t, time.Since(start), 5*time.Second)
+		requireSwift(t, start)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestS087_DrainingDecodesNothingInAnyCoding(t *testing.T) {
 				<-ended
 			}
 		})
-		require.Less(t, time.Since(start), 5*time.Second, name)
+		requireSwift(t, start, name)
 	}
 }
 
@@ -306,7 +306,7 @@ func TestS090_TheLimitHoldsInEveryLoop(t *testing.T) {
 	for name, tt := range loops {
 		t.Run(name, func(t *testing.T) {
 			wiretest.Guard(t, guardTime)
-			bomb := gzipped(t, tt.begin+strings.Repeat(tt.item, (2<<20)/len(tt.item)))
+			bomb := gzipped(t, tt.begin+strings.Repeat(tt.item, (512<<10)/len(tt.item)))
 			require.Less(t, len(bomb), limit)
 			s := wiretest.Serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string {
 				return answer(bomb, "Content-Encoding: gzip", "Content-Type: "+tt.typ)
