@@ -19,7 +19,7 @@ import (
 //
 //	S012, S013 are in security_auth_test.go
 //	S015 not offered: no Referer is ever made; the test shows that none is
-//	S018 by HTTP/2 the cases are run in security_matrix_test.go
+//	S018 by HTTP/2 is in security_matrix_test.go
 
 // unseen demands that nothing that looks like the secret has reached an origin, and
 // none of these headers.
