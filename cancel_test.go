@@ -2,9 +2,11 @@ package parley_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"net/http/httptrace"
 	"strings"
 	"sync"
 	"testing"
@@ -204,14 +206,12 @@ func TestCancel_LetsGoAfterAnUpgrade(t *testing.T) {
 			c.Say("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
 			io.Copy(c, c.Reader)
 		}))
-		client := l.session(t, parley.Timeouts{Total: short, Read: short, Write: short})
 		ctx, cancel := context.WithCancel(t.Context())
-		resp, err := client.Get(ctx, server.URL(), parley.WithHeader("Connection", "upgrade"), parley.WithHeader("Upgrade", "echo"))
-		require.NoError(t, err)
+		resp, limit := upgraded(ctx, t, l, server.URL())
 		cancel()
-		time.Sleep(2 * short) // no limit holds any more
+		time.Sleep(2 * limit) // no limit holds any more
 		raw := resp.Body.(io.ReadWriteCloser)
-		_, err = io.WriteString(raw, "ping")
+		_, err := io.WriteString(raw, "ping")
 		require.NoError(t, err)
 		word := make([]byte, 4)
 		_, err = io.ReadFull(raw, word)
@@ -219,6 +219,39 @@ func TestCancel_LetsGoAfterAnUpgrade(t *testing.T) {
 		require.Equal(t, "ping", string(word))
 		require.NoError(t, raw.Close())
 	})
+}
+
+// A call that ends while the answer to its upgrade is read has failed: nobody gets a
+// connection that is stopped.
+func TestCancel_AtTheMomentOfAnUpgrade(t *testing.T) {
+	t.Parallel()
+	overLines(t, func(t testing.TB, l line) {
+		server := l.serve(t, afterHead(func(c *wiretest.Conn) {
+			c.Say("HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n")
+			c.Rest()
+		}))
+		client := l.session(t, parley.Timeouts{})
+		ctx, cancel := context.WithCancel(t.Context())
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotFirstResponseByte: cancel})
+		_, err := client.Get(ctx, server.URL(), parley.WithHeader("Connection", "upgrade"), parley.WithHeader("Upgrade", "echo"))
+		requireCancelled(t, err, parley.PhaseResponse, parley.Answering)
+		requireNoneActive(t, client)
+		require.Zero(t, client.Stats().Idle)
+	})
+}
+
+// upgraded asks for an upgrade under limits that are as short as the machine allows.
+func upgraded(ctx context.Context, t testing.TB, l line, url string) (*parley.Response, time.Duration) {
+	t.Helper()
+	for limit := short; ; limit *= 2 {
+		client := l.session(t, parley.Timeouts{Total: limit, Read: limit, Write: limit})
+		resp, err := client.Get(ctx, url, parley.WithHeader("Connection", "upgrade"), parley.WithHeader("Upgrade", "echo"))
+		if errors.Is(err, parley.ErrTimeout) && limit < guard {
+			continue // a handshake alone takes longer here
+		}
+		require.NoError(t, err)
+		return resp, limit
+	}
 }
 
 // A context that ends at the very moment at which the answer is complete either

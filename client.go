@@ -425,14 +425,10 @@ func (k *call) wrap(ctx context.Context, err error) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = contextError(ctx)
 	}
-	e = &Error{
+	return &Error{
 		Op: "send", Method: k.req.Method, URL: withoutUser(k.req.URL),
-		Attempt: int(k.rec.attempts.Load()), Elapsed: k.rec.since(), Err: err,
+		Attempt: int(k.rec.attempts.Load()), Elapsed: k.rec.since(), Limit: totalOf(err), Err: err,
 	}
-	if total := (*totalTimeout)(nil); errors.As(err, &total) {
-		e.Limit = total.limit
-	}
-	return e
 }
 
 // afterBody calls f once, when the body has ended or is closed.

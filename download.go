@@ -84,8 +84,9 @@ type DownloadResult struct {
 // step; a symbolic link is replaced, not followed.
 //
 // If path is a directory, the name is the one that the server suggests by
-// Content-Disposition (RFC 6266), else the last element of the URL, made safe: never a
-// path, a hidden file or a device. No file is replaced there.
+// Content-Disposition (RFC 6266), else the last element of the URL that gave the content,
+// after redirects, made safe: never a path, a hidden file or a device. No file is replaced
+// there.
 //
 // A download that fails leaves what it has beside the path, and the next one of the same
 // URL to the same path goes on from there, also in another process, if the server has
@@ -228,9 +229,10 @@ func nameBy(resp *Response, asked *url.URL) string {
 }
 
 // Filename gives the name that the server suggests for the content to be stored under: by
-// Content-Disposition (RFC 6266), else the last element of the URL that was asked for. It
-// is safe to be used in a directory: it is never a path, a hidden file or a device, has no
-// control characters and at most 200 bytes. "" if there is none.
+// Content-Disposition (RFC 6266), else the last element of the URL that gave the response,
+// which is the last one of the redirects. It is safe to be used in a directory: it is never
+// a path, a hidden file or a device, has no control characters and at most 200 bytes. "" if
+// there is none.
 func (r *Response) Filename() string {
 	if v := r.Header["Content-Disposition"]; len(v) > 0 {
 		if name := disposition.Safe(disposition.Filename(v[0])); name != "" {
@@ -261,7 +263,7 @@ func (d *download) failed(phase Phase, err error) error {
 	}
 	e = &Error{
 		Op: "download", Method: d.req.Method, URL: withoutUser(d.req.URL), Phase: phase,
-		Elapsed: time.Since(d.began), Err: err,
+		Elapsed: time.Since(d.began), Limit: totalOf(err), Err: err,
 	}
 	if e.Sent = Answering; phase == PhaseRequest {
 		e.Sent = NotSent

@@ -283,6 +283,14 @@ func contextError(ctx context.Context) error {
 	return err
 }
 
+// totalOf gives the Total that was passed if that is what err says, else 0.
+func totalOf(err error) time.Duration {
+	if t := (*totalTimeout)(nil); errors.As(err, &t) {
+		return t.limit
+	}
+	return 0
+}
+
 // totalTimeout is the cause with which a call's own context ends when
 // Timeouts.Total has passed.
 type totalTimeout struct{ limit time.Duration }

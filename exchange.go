@@ -366,8 +366,7 @@ func (x *exchange) run(got connpool.Got, p *plan) *failure {
 		x.buf.head = h1.ResponseHead{}
 		return &failure{misdirected: true}
 	}
-	x.respond()
-	return nil
+	return x.respond()
 }
 
 // send writes the request, or starts what writes it.
@@ -522,7 +521,7 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 // respond makes the response of the head.
-func (x *exchange) respond() {
+func (x *exchange) respond() *failure {
 	h := &x.buf.head
 	r := &x.resp
 	r.StatusCode, r.Status, r.Proto = h.StatusCode, h.Status, h.Proto
@@ -536,8 +535,7 @@ func (x *exchange) respond() {
 		}
 	}
 	if switched(x.req.Method, h.StatusCode) {
-		x.upgrade()
-		return
+		return x.upgrade()
 	}
 	c := x.conn()
 	c.sock.ReadWithin(x.limit.Read)
@@ -548,12 +546,13 @@ func (x *exchange) respond() {
 		if tell := x.end(0); tell != nil {
 			tell()
 		}
-		return
+		return nil
 	}
 	r.Body = x
 	if !x.rec.call.full || !x.rec.call.direct {
 		x.watch()
 	}
+	return nil
 }
 
 // watch notices a response that is dropped without having been closed.

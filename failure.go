@@ -155,13 +155,8 @@ func (x *exchange) phaseLimit(phase Phase, err error) (time.Duration, error) {
 }
 
 func (x *exchange) fail(phase Phase, sent Sent, err error) *Error {
-	e := &Error{
+	return &Error{
 		Op: "send", Method: x.req.Method, URL: withoutUser(x.req.URL), Phase: phase, Sent: sent,
-		Attempt: int(x.rec.attempt), Elapsed: x.rec.since(), Err: err,
+		Attempt: int(x.rec.attempt), Elapsed: x.rec.since(), Limit: totalOf(err), Err: err,
 	}
-	var total *totalTimeout
-	if errors.As(err, &total) {
-		e.Limit = total.limit
-	}
-	return e
 }

@@ -102,14 +102,10 @@ func newHandover(ctx context.Context, req *Request) *handover {
 
 // fail makes an error of the exchange.
 func (x *handover) fail(phase Phase, sent Sent, err error) *Error {
-	e := &Error{
+	return &Error{
 		Op: "send", Method: x.req.Method, URL: withoutUser(x.req.URL), Phase: phase, Sent: sent,
-		Attempt: int(x.rec.attempt), Elapsed: x.rec.since(), Err: err,
+		Attempt: int(x.rec.attempt), Elapsed: x.rec.since(), Limit: totalOf(err), Err: err,
 	}
-	if total := (*totalTimeout)(nil); errors.As(err, &total) {
-		e.Limit = total.limit
-	}
-	return e
 }
 
 // ended gives the error of an exchange that was ended from this side, be it by a

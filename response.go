@@ -187,7 +187,7 @@ func (r *Response) decodeError(format string, err error) error {
 
 // fail makes an error about the response.
 func (r *Response) fail(op string, phase Phase, err error) *Error {
-	e := &Error{Op: op, Phase: phase, Sent: Answering, Err: err}
+	e := &Error{Op: op, Phase: phase, Sent: Answering, Limit: totalOf(err), Err: err}
 	if r.Request != nil {
 		e.Method, e.URL = r.Request.Method, withoutUser(r.Request.URL)
 	}

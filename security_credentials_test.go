@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -378,6 +379,13 @@ func TestS018_EveryWayLeavesCredentialsBehind(t *testing.T) {
 			}
 			return nil
 		},
+		"download": func(x *crossing, opts ...parley.RequestOption) error {
+			file, err := x.client.Download(t.Context(), "http://a.test/start", filepath.Join(t.TempDir(), "file"), opts...)
+			if err == nil {
+				requireFile(t, []byte("data: x\n\n"), file.Path)
+			}
+			return err
+		},
 		"step by step": func(x *crossing, opts ...parley.RequestOption) error {
 			resp, err := x.client.Get(t.Context(), "http://a.test/start", append(opts, parley.WithFollowRedirects(false))...)
 			for err == nil && resp.StatusCode >= 300 {
@@ -464,6 +472,15 @@ func TestS018_ThroughProxiesToo(t *testing.T) {
 		x.unseen(t, scheme+"://b.test", credentialHeaders...)
 	}
 	require.Greater(t, len(proxy.Asked()), 4)
+	for _, scheme := range []string{"http", "https"} {
+		before := len(proxy.Asked())
+		file, err := x.client.Download(t.Context(), scheme+"://a.test/start", t.TempDir(), parley.WithProxy("http://"+proxy.Addr()), parley.WithBearerToken("SECRET"))
+		require.NoError(t, err)
+		require.Equal(t, "x", filepath.Base(file.Path), "the name is that of the URL that gave the content")
+		require.Equal(t, "b.test", file.Response.Request.URL.Host)
+		require.GreaterOrEqual(t, len(proxy.Asked()), before)
+		x.unseen(t, scheme+"://b.test", credentialHeaders...)
+	}
 }
 
 func TestS019_APolicyConfinesRedirects(t *testing.T) {

@@ -106,6 +106,15 @@ func TestS156_NamesChosenByServersStayInTheDirectory(t *testing.T) {
 			return "HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename=a\r\n" + wiretest.OK(content)[len("HTTP/1.1 200 OK\r\n"):]
 		})
 	}
+	t.Run("a NUL is none of a header", func(t *testing.T) {
+		server := wiretest.Serve(t, afterHead(func(c *wiretest.Conn) {
+			c.Say("HTTP/1.1 200 OK\r\nContent-Disposition: attachment; filename=a\x00b\r\nContent-Length: 7\r\n\r\ncontent")
+		}))
+		dir := t.TempDir()
+		_, err := client.Download(t.Context(), server.URL(), dir)
+		require.ErrorIs(t, err, parley.ErrRemoteProtocol)
+		require.Empty(t, listing(t, dir))
+	})
 	t.Run("a file that is there stays", func(t *testing.T) {
 		dir := t.TempDir()
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "a"), []byte("old"), 0o600))

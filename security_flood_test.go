@@ -75,7 +75,7 @@ func TestS172_FloodsOfFrames(t *testing.T) {
 			})
 			c := peerSession(t, s)
 			boundedHeap(t, func() {
-				_, err := c.Get(t.Context(), "", parley.WithTimeouts(parley.Timeouts{Response: guardTime / 2, Read: guardTime / 2}))
+				_, err := c.Get(t.Context(), "", parley.WithTimeouts(parley.Timeouts{Response: 5 * time.Second, Read: 5 * time.Second}))
 				if !errors.Is(err, parley.ErrTimeout) {
 					require.ErrorIs(t, err, parley.ErrRemoteProtocol)
 				}

@@ -147,7 +147,7 @@ func TestS087_DrainingNeverDecodes(t *testing.T) {
 			<-ended
 		}
 	})
-	require.Less(t, time.Since(start), 5*time.Second)
+	requireSwift(t, start)
 	for _, size := range []int{1, 7, 1000, 4096} {
 		resp, err := c.Stream(t.Context(), "GET", "x", parley.WithMaxBodyBytes(10_000))
 		require.NoError(t, err)

@@ -8,6 +8,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +124,8 @@ func TestS120_SOCKSNamesStayNames(t *testing.T) {
 		}
 	})
 	w.names.Lead("c.test:80", upgraded.Addr())
+	feed := wiretest.Serve(t, wiretest.Answer(func(*wiretest.Conn, *wiretest.Request) string { return streams("data: x\n\n") }))
+	w.names.Lead("d.test:80", feed.Addr())
 	client = newSession(t, parley.WithProxy(withLogin(p.Server, "socks5h", "")), parley.WithDialer(&net.Dialer{Resolver: resolver}))
 	textOf(t, client, "http://a.test/")
 	resp, err := client.Stream(t.Context(), "GET", "http://a.test/stream")
@@ -133,7 +137,18 @@ func TestS120_SOCKSNamesStayNames(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "hello", string(all))
 	require.NoError(t, resp.Close())
-	require.Equal(t, []string{"SOCKS a.test:80", "SOCKS c.test:80"}, p.Asked())
+	events := 0
+	for e, err := range client.Events(t.Context(), "http://d.test/feed", hastily) {
+		require.NoError(t, err)
+		require.Equal(t, "x", e.Data)
+		if events++; events == 2 {
+			break // the second came by another request
+		}
+	}
+	file, err := client.Download(t.Context(), "http://a.test/file", t.TempDir())
+	require.NoError(t, err)
+	require.Equal(t, "file", filepath.Base(file.Path))
+	require.Equal(t, []string{"SOCKS a.test:80", "SOCKS c.test:80", "SOCKS d.test:80"}, slices.Compact(p.Asked()))
 }
 
 func TestS120_SOCKSAnswersOfAllKinds(t *testing.T) {

@@ -357,8 +357,7 @@ func TestPeerClosesDuringTheUpload(t *testing.T) {
 	}, func(t testing.TB, script func(*wiretest.Conn)) {
 		overLines(t, func(t testing.TB, l line) {
 			server := l.serve(t, script)
-			client := l.session(t, parley.Timeouts{})
-			start := time.Now()
+			client := l.session(t, parley.Timeouts{}) // whose limits all are guard
 			_, err := client.Post(t.Context(), server.URL(), parley.WithReader(zeros{}))
 			var e *parley.Error
 			require.ErrorAs(t, err, &e)
@@ -367,7 +366,6 @@ func TestPeerClosesDuringTheUpload(t *testing.T) {
 			require.NotErrorIs(t, err, parley.ErrTimeout)
 			require.Equal(t, parley.PhaseWrite, e.Phase)
 			require.NotEqual(t, parley.Answering, e.Sent)
-			require.Less(t, time.Since(start), patience)
 			requireNoneActive(t, client)
 		})
 	})

@@ -173,7 +173,7 @@ func tokenError(ctx context.Context, req *Request, err error) error {
 		err = because(ErrAuth, err)
 	}
 	e := buildError(req.Method, req.URL, err)
-	e.Op, e.Phase = "auth", PhaseAuth
+	e.Op, e.Phase, e.Limit = "auth", PhaseAuth, totalOf(err)
 	return e
 }
 

@@ -8,6 +8,9 @@ import (
 	"os"
 	"sync"
 	"time"
+
+	"github.com/seed-0474a412/parley/internal/connpool"
+	"github.com/seed-0474a412/parley/internal/sock"
 )
 
 // switched reports whether an answer ends HTTP on its connection, so that what
@@ -122,17 +125,18 @@ type upgraded struct {
 }
 
 // upgrade takes the connection out of the pool and hands it to the response. From
-// here on neither the context nor any timeout applies (RFC 9110, section 7.8).
-func (x *exchange) upgrade() {
+// here on neither the context nor any timeout applies (RFC 9110, section 7.8); if one of
+// them has ended the call at this very moment the exchange fails.
+func (x *exchange) upgrade() *failure {
 	c := x.conn()
+	if x.stop != nil && !x.stop() {
+		return &failure{reason: connpool.ReasonError, err: x.failIO(PhaseResponse, Answering, sock.ErrCancelled)}
+	}
 	b := x.buf
 	ahead, _ := b.br.Peek(b.br.Buffered()) // that much is there
 	u := &upgraded{Conn: c.rw, left: append([]byte(nil), ahead...)}
 	x.ended = true
-	clean := x.stop == nil || x.stop()
-	if x.up != nil && !x.up.finish(true) {
-		clean = false
-	}
+	clean := x.up == nil || x.up.finish(true)
 	err := c.sock.Release()
 	x.buf = nil
 	b.free()
@@ -144,6 +148,7 @@ func (x *exchange) upgrade() {
 	if err != nil || !clean {
 		c.close(false) // reading and writing it fail from now on
 	}
+	return nil
 }
 
 func (u *upgraded) Read(p []byte) (int, error) {

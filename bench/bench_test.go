@@ -40,7 +40,7 @@ func TestQuickRunReportsEveryScenario(t *testing.T) {
 	for _, heading := range []string{"## Targets", "## Ratios", "## Requests", "## Transfers", "## Idle connections"} {
 		require.Contains(t, report, heading)
 	}
-	for _, sc := range allScenarios(true) {
+	for _, sc := range allScenarios(quickSize, true) {
 		for _, k := range allClients() {
 			measured := strings.Contains(report, "\n| "+sc.Name+" | "+k.name+" | ")
 			wanted := sc.runs(k) && k.name != nameFastHTTP && k.name != nameResty
@@ -104,6 +104,9 @@ func TestOptions(t *testing.T) {
 		{name: "a named folder wins", args: []string{"-quick", "-out", "x"}, out: "x"},
 		{name: "a filter that matches nothing", args: []string{"-scenario", "^none$"}, want: "nothing matches"},
 		{name: "a filter that is no expression", args: []string{"-client", "("}, want: "-client"},
+		{name: "another size prints", args: []string{"-size", "4096"}},
+		{name: "no size", args: []string{"-size", "0"}, want: "-size"},
+		{name: "a size beyond all disks", args: []string{"-size", "1048577"}, want: "-size"},
 		{name: "no rounds", args: []string{"-rounds", "0"}, want: "above zero"},
 		{name: "an argument", args: []string{"get-1"}, want: "unexpected argument"},
 	} {
@@ -138,7 +141,7 @@ func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
 func TestFailureOfAClientIsReported(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	spec := sliceSpec{Client: "nobody", Scenario: allScenarios(true)[0], At: addresses{Plain: "127.0.0.1:1"}, Slice: time.Millisecond}
+	spec := sliceSpec{Client: "nobody", Scenario: allScenarios(quickSize, true)[0], At: addresses{Plain: "127.0.0.1:1"}, Slice: time.Millisecond}
 	_, err = runSlice(t.Context(), exe, spec)
 	require.ErrorContains(t, err, "nobody")
 

@@ -10,8 +10,8 @@ import (
 )
 
 // requestLimit bounds a request where a client wants a deadline: far above
-// anything that a loopback server takes.
-const requestLimit = time.Minute
+// anything that a loopback server takes, also for gigabytes that go to a disk.
+const requestLimit = 5 * time.Minute
 
 // idleLimit keeps connections open for as long as any slice lasts.
 const idleLimit = 10 * time.Minute
@@ -42,6 +42,10 @@ type client interface {
 	download(ctx context.Context, t target, size int64, buf []byte) error
 	// upload sends size bytes read from r.
 	upload(ctx context.Context, t target, r io.Reader, size int64) error
+	// save stores a body of size bytes as the file path.
+	save(ctx context.Context, t target, path string, size int64) error
+	// send sends the file path, which has size bytes.
+	send(ctx context.Context, t target, path string, size int64) error
 	close() error
 }
 
@@ -67,6 +71,7 @@ type clientKind struct {
 	module       string // module path, for the version in the report; empty: part of Go
 	takesContext bool
 	allWays      bool // is measured with TLS, HTTP/2 and proxies, too
+	decodes      bool // content codings by itself
 	make         func(setup) (client, error)
 }
 
@@ -84,10 +89,10 @@ const (
 func allClients() []clientKind {
 	return []clientKind{
 		{name: nameRaw, make: newRawClient},
-		{name: nameNetHTTP, takesContext: true, allWays: true, make: newNetHTTPClient},
+		{name: nameNetHTTP, takesContext: true, allWays: true, decodes: true, make: newNetHTTPClient},
 		{name: nameFastHTTP, module: "github.com/valyala/fasthttp", make: newFastHTTPClient},
-		{name: nameResty, module: "resty.dev/v3", takesContext: true, make: newRestyClient},
-		{name: nameParley, takesContext: true, allWays: true, make: newParleyClient},
+		{name: nameResty, module: "resty.dev/v3", takesContext: true, decodes: true, make: newRestyClient},
+		{name: nameParley, takesContext: true, allWays: true, decodes: true, make: newParleyClient},
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net"
+	"os"
 	"time"
 
 	"github.com/valyala/fasthttp"
@@ -55,7 +56,8 @@ func (c *fastHTTPClient) post(_ context.Context, t target, json []byte) error {
 	})
 }
 
-func (c *fastHTTPClient) download(_ context.Context, t target, size int64, buf []byte) error {
+// read gets a body of size bytes as a stream, which take reads.
+func (c *fastHTTPClient) read(t target, size int64, take func(io.Reader) (int64, error)) error {
 	req, resp := fasthttp.AcquireRequest(), fasthttp.AcquireResponse()
 	defer fasthttp.ReleaseRequest(req)
 	defer fasthttp.ReleaseResponse(resp)
@@ -64,7 +66,7 @@ func (c *fastHTTPClient) download(_ context.Context, t target, size int64, buf [
 	if err := c.hc.DoDeadline(req, resp, time.Now().Add(requestLimit)); err != nil {
 		return err
 	}
-	n, err := readChunks(resp.BodyStream(), buf)
+	n, err := take(resp.BodyStream())
 	if err != nil {
 		return err
 	}
@@ -72,6 +74,22 @@ func (c *fastHTTPClient) download(_ context.Context, t target, size int64, buf [
 		return err
 	}
 	return checkAnswer(resp.StatusCode(), n, size)
+}
+
+func (c *fastHTTPClient) download(_ context.Context, t target, size int64, buf []byte) error {
+	return c.read(t, size, func(r io.Reader) (int64, error) { return readChunks(r, buf) })
+}
+
+func (c *fastHTTPClient) save(_ context.Context, t target, path string, size int64) error {
+	return c.read(t, size, func(r io.Reader) (int64, error) { return saveBody(path, r) })
+}
+
+func (c *fastHTTPClient) send(ctx context.Context, t target, path string, size int64) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return c.upload(ctx, t, file, size) // which closes it
 }
 
 func (c *fastHTTPClient) upload(_ context.Context, t target, r io.Reader, size int64) error {

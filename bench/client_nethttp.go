@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 )
 
 // netHTTPClient is net/http with its default transport's settings and enough
@@ -99,6 +100,31 @@ func (c *netHTTPClient) upload(ctx context.Context, t target, r io.Reader, size 
 	}
 	req.ContentLength = size
 	return c.do(req, int64(len(okBody)))
+}
+
+func (c *netHTTPClient) save(ctx context.Context, t target, path string, size int64) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.url, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.hc.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	n, err := saveBody(path, resp.Body)
+	if err != nil {
+		return err
+	}
+	return checkAnswer(resp.StatusCode, n, size)
+}
+
+func (c *netHTTPClient) send(ctx context.Context, t target, path string, size int64) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return c.upload(ctx, t, file, size) // which closes it
 }
 
 func (c *netHTTPClient) close() error {

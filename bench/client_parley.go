@@ -94,6 +94,22 @@ func (c *parleyClient) upload(ctx context.Context, t target, r io.Reader, size i
 	return c.check(resp, int64(len(okBody)))
 }
 
+func (c *parleyClient) save(ctx context.Context, t target, path string, size int64) error {
+	file, err := c.session.Download(ctx, c.where(t), path)
+	if err != nil {
+		return err
+	}
+	return checkAnswer(file.Response.StatusCode, file.Size, size)
+}
+
+func (c *parleyClient) send(ctx context.Context, t target, path string, _ int64) error {
+	resp, err := c.session.Put(ctx, c.where(t), parley.WithBodyFile(path))
+	if err != nil {
+		return err
+	}
+	return c.check(resp, int64(len(okBody)))
+}
+
 func (c *parleyClient) close() error { return c.session.Close() }
 
 // sizedBody is a reader of known length, so that it goes out with a

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"strconv"
 	"sync"
 )
@@ -131,7 +132,47 @@ func (c *rawClient) upload(ctx context.Context, t target, r io.Reader, size int6
 	return err
 }
 
-type writerOnly struct{ io.Writer }
+// save reads the head, whose length is known, and stores what follows.
+func (c *rawClient) save(ctx context.Context, t target, path string, size int64) error {
+	conn, err := c.conn(ctx, t.slot)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(rawHead("GET", t.path, "")); err != nil {
+		return err
+	}
+	buf := c.answers.Get().(*[answerSize]byte)
+	defer c.answers.Put(buf)
+	if _, err := io.ReadFull(conn, buf[:len(answerHead(size))]); err != nil {
+		return err
+	}
+	n, err := saveBody(path, io.LimitReader(conn, size))
+	if err != nil {
+		return err
+	}
+	return checkAnswer(200, n, size)
+}
+
+// send lets the system copy the file, where it can (sendfile).
+func (c *rawClient) send(ctx context.Context, t target, path string, size int64) error {
+	conn, err := c.conn(ctx, t.slot)
+	if err != nil {
+		return err
+	}
+	if _, err := conn.Write(rawHead("PUT", t.path, "Content-Length: "+strconv.FormatInt(size, 10)+"\r\n")); err != nil {
+		return err
+	}
+	if err := withFile(path, func(f *os.File) error {
+		_, err := io.Copy(conn, f)
+		return err
+	}); err != nil {
+		return err
+	}
+	buf := c.answers.Get().(*[answerSize]byte)
+	defer c.answers.Put(buf)
+	_, err = io.ReadFull(conn, buf[:c.okLen])
+	return err
+}
 
 func (c *rawClient) close() error {
 	var err error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"io"
 	"net/http"
+	"os"
 
 	"resty.dev/v3"
 )
@@ -59,17 +60,34 @@ func (c *restyClient) post(ctx context.Context, t target, json []byte) error {
 	return checkAnswer(resp.StatusCode(), int64(len(resp.Bytes())), int64(len(okBody)))
 }
 
-func (c *restyClient) download(ctx context.Context, t target, size int64, buf []byte) error {
+// read gets a body of size bytes as a stream, which take reads.
+func (c *restyClient) read(ctx context.Context, t target, size int64, take func(io.Reader) (int64, error)) error {
 	resp, err := c.rc.R().SetContext(ctx).SetResponseDoNotParse(true).Get(c.where(t))
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close()
-	n, err := readChunks(resp.Body, buf)
+	n, err := take(resp.Body)
 	if err != nil {
 		return err
 	}
 	return checkAnswer(resp.StatusCode(), n, size)
+}
+
+func (c *restyClient) download(ctx context.Context, t target, size int64, buf []byte) error {
+	return c.read(ctx, t, size, func(r io.Reader) (int64, error) { return readChunks(r, buf) })
+}
+
+func (c *restyClient) save(ctx context.Context, t target, path string, size int64) error {
+	return c.read(ctx, t, size, func(r io.Reader) (int64, error) { return saveBody(path, r) })
+}
+
+func (c *restyClient) send(ctx context.Context, t target, path string, size int64) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return c.upload(ctx, t, file, size) // which closes it
 }
 
 func (c *restyClient) upload(ctx context.Context, t target, r io.Reader, size int64) error {

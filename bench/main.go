@@ -7,6 +7,7 @@
 //	go run . -quick                           # everything tiny, for CI; the figures mean nothing
 //	go run . -scenario '^get-' -client 'parley|raw' -rounds 9
 //	go run . -scenario '^(h2|tls|proxy|tunnel)-'
+//	go run . -scenario '^(down|up)load' -size 4096 # of 4 GiB each; twice that much room for temporary files
 //	go run . -scenario h2-128 -client parley -rounds 1 -slice 20s -profile /tmp
 //
 // Every client runs in a process of its own, against one server process; both
@@ -15,7 +16,7 @@
 // once, so that a machine shared with others disturbs all of them alike. What
 // is reported is the median of the rounds.
 //
-// A run that is quick, or narrowed by -scenario or -client, prints its report
+// A run that is quick, narrowed by -scenario or -client, or of another -size prints its report
 // instead of writing files, unless -out names a folder.
 package main
 
@@ -52,6 +53,7 @@ type options struct {
 	quick     bool
 	rounds    int
 	slice     time.Duration
+	size      int64 // of large bodies
 	warmup    time.Duration
 	out       string // folder for the files; empty: print the report
 	profiles  string // folder for profiles; empty: none are made
@@ -68,6 +70,9 @@ const (
 	quickSlice    = 40 * time.Millisecond
 )
 
+// maxSize, in MiB, is far above what any disk takes in the time that a request has.
+const maxSize = 1 << 20
+
 // parseOptions reads the command line. Usage and mistakes go to stderr.
 func parseOptions(args []string, stderr io.Writer) (options, error) {
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -75,6 +80,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	quick := fs.Bool("quick", false, "run everything tiny and once; the figures mean nothing")
 	rounds := fs.Int("rounds", defaultRounds, "rounds of each scenario; 1 with -quick unless given")
 	slice := fs.Duration("slice", defaultSlice, "measured time of each client in a round; a quarter more is warm-up")
+	size := fs.Int64("size", defaultSize>>20, "MiB of the large bodies; 1 with -quick unless given")
 	out := fs.String("out", "", "folder for RESULTS.md and results.svg; by default this one for a full run, else none")
 	profiles := fs.String("profile", "", "folder for a profile of each slice's CPU time and allocations, for go tool pprof")
 	scenarioRE := fs.String("scenario", "", "only scenarios whose name matches this regular expression")
@@ -88,22 +94,25 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 
-	o := options{quick: *quick, rounds: *rounds, slice: *slice, out: *out, profiles: *profiles}
+	o := options{quick: *quick, rounds: *rounds, slice: *slice, size: *size << 20, out: *out, profiles: *profiles}
 	if o.quick && !given["rounds"] {
 		o.rounds = 1
 	}
 	if o.quick && !given["slice"] {
 		o.slice = quickSlice
 	}
-	if o.rounds < 1 || o.slice <= 0 {
-		return options{}, errors.New("-rounds and -slice must be above zero")
+	if o.quick && !given["size"] {
+		o.size = quickSize
+	}
+	if o.rounds < 1 || o.slice <= 0 || *size < 1 || *size > maxSize {
+		return options{}, fmt.Errorf("-rounds and -slice must be above zero, -size from 1 to %d", maxSize)
 	}
 	o.warmup = o.slice / 4
-	if o.out == "" && !o.quick && *scenarioRE == "" && *clientRE == "" {
+	if o.out == "" && !o.quick && *scenarioRE == "" && *clientRE == "" && !given["size"] {
 		o.out = "."
 	}
 	var err error
-	if o.scenarios, err = selectByName("scenario", allScenarios(o.quick), scenario.title, *scenarioRE); err != nil {
+	if o.scenarios, err = selectByName("scenario", allScenarios(o.size, o.quick), scenario.title, *scenarioRE); err != nil {
 		return options{}, err
 	}
 	if o.clients, err = selectByName("client", allClients(), clientKind.title, *clientRE); err != nil {

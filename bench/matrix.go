@@ -16,7 +16,7 @@ import (
 // How long a process may take beyond what it was asked to measure, and how long
 // the server gets to end by itself.
 const (
-	sliceGrace  = 2 * time.Minute
+	sliceGrace  = 2*time.Minute + 2*requestLimit
 	serverGrace = 5 * time.Second
 )
 
@@ -43,6 +43,11 @@ func measureMatrix(ctx context.Context, o options, progress io.Writer) (res resu
 		return results{}, err
 	}
 	defer func() { err = errors.Join(err, srv.stop(ctx)) }()
+	dir, err := os.MkdirTemp("", "parley-bench-")
+	if err != nil {
+		return results{}, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 
 	res = results{options: o, cells: map[cellKey][]figures{}}
 	for _, sc := range o.scenarios {
@@ -53,7 +58,7 @@ func measureMatrix(ctx context.Context, o options, progress io.Writer) (res resu
 				if !sc.runs(k) {
 					continue
 				}
-				spec := sliceSpec{Client: k.name, Scenario: sc, At: srv.at, Slice: o.slice, Warmup: o.warmup, Profile: o.profileOf(sc, k, round)}
+				spec := sliceSpec{Client: k.name, Scenario: sc, At: srv.at, Slice: o.slice, Warmup: o.warmup, Profile: o.profileOf(sc, k, round), Dir: dir}
 				got, err := runSlice(ctx, exe, spec)
 				if err != nil {
 					return results{}, fmt.Errorf("%s, %s, round %d: %w", sc.Name, k.name, round+1, err)

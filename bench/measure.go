@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/pprof"
 	"strconv"
@@ -23,6 +24,7 @@ type sliceSpec struct {
 	Slice    time.Duration `json:"slice"`
 	Warmup   time.Duration `json:"warmup"`
 	Profile  string        `json:"profile"` // path of profiles without their endings; empty: none
+	Dir      string        `json:"dir"`     // for files that are sent and stored
 }
 
 // sliceResult is what one slice gave. It travels back as JSON.
@@ -66,7 +68,7 @@ func measureSlice(spec sliceSpec) (res sliceResult, err error) {
 	if sc.Kind == kindIdle {
 		return measureIdle(c, s.base, sc.Conns, cc)
 	}
-	return measureLoad(newLoad(c, sc, s.base), spec, cc)
+	return measureLoad(newLoad(c, sc, s.base, spec.Dir), spec, cc)
 }
 
 // newSetup says how the client of a scenario is to be made.
@@ -130,7 +132,7 @@ type load struct {
 	call    func(worker, i int) error
 }
 
-func newLoad(c client, sc scenario, base string) load {
+func newLoad(c client, sc scenario, base, dir string) load {
 	ctx := context.Background()
 	l := load{workers: sc.Concurrency, prepare: func(int) error { return nil }}
 	targets := workerTargets(sc, base)
@@ -147,11 +149,16 @@ func newLoad(c client, sc scenario, base string) load {
 	case kindPost:
 		json := []byte(smallBody())
 		l.call = func(w, _ int) error { return c.post(ctx, targets[w][0], json) }
-	case kindDownload:
+	case kindDownload, kindDecode:
 		bufs := make([][chunkSize]byte, sc.Concurrency)
 		l.call = func(w, _ int) error { return c.download(ctx, targets[w][0], sc.Size, bufs[w][:]) }
 	case kindUpload:
 		l.call = func(w, _ int) error { return c.upload(ctx, targets[w][0], &pattern{left: sc.Size}, sc.Size) }
+	case kindSave:
+		l.call = func(w, _ int) error { return c.save(ctx, targets[w][0], fileOf(dir, "saved", w), sc.Size) }
+	case kindSend:
+		l.prepare = func(w int) error { return makeSparse(fileOf(dir, "sent", w), sc.Size) }
+		l.call = func(w, _ int) error { return c.send(ctx, targets[w][0], fileOf(dir, "sent", w), sc.Size) }
 	case kindOrigins:
 		l.call = func(w, i int) error { return c.get(ctx, targets[w][i%len(targets[w])]) }
 		l.prepare = func(w int) error {
@@ -166,13 +173,19 @@ func newLoad(c client, sc scenario, base string) load {
 	return l
 }
 
+// fileOf is the path of a worker's own file.
+func fileOf(dir, what string, worker int) string {
+	return filepath.Join(dir, what+"-"+strconv.Itoa(worker))
+}
+
 // workerTargets shares the scenario's targets out: no two workers have the same
 // name or slot, so that one connection for each is enough.
 func workerTargets(sc scenario, base string) [][]target {
 	targets := make([][]target, sc.Concurrency)
 	path := map[scenarioKind]string{
 		kindGet: pathGet, kindPost: pathPost, kindUpload: pathUpload, kindOrigins: pathGet,
-		kindDownload: pathDownload + strconv.FormatInt(sc.Size, 10),
+		kindSend: pathUpload, kindDecode: pathCoded + strconv.FormatInt(sc.Size, 10),
+		kindDownload: pathDownload + strconv.FormatInt(sc.Size, 10), kindSave: pathDownload + strconv.FormatInt(sc.Size, 10),
 	}[sc.Kind]
 	if sc.Kind != kindOrigins {
 		for w := range targets {

@@ -51,7 +51,7 @@ func TestNumbers(t *testing.T) {
 // sample is a run in which parley costs a third of net/http in one scenario.
 func sample() results {
 	o := options{rounds: 3, slice: time.Second, out: "."}
-	for _, sc := range allScenarios(false) {
+	for _, sc := range allScenarios(defaultSize, false) {
 		if sc.Name == "get-16" || sc.Name == "idle-4000" || sc.Name == "origins-10" || sc.Name == "origins-10000" {
 			o.scenarios = append(o.scenarios, sc)
 		}
@@ -102,7 +102,7 @@ func TestGoalsAreJudged(t *testing.T) {
 
 func TestEveryGoalNamesAScenarioOfTheFullMatrix(t *testing.T) {
 	res := results{options: options{rounds: 1}, cells: map[cellKey][]figures{}}
-	for _, sc := range allScenarios(false) {
+	for _, sc := range allScenarios(defaultSize, false) {
 		for _, k := range allClients() {
 			res.cells[cellKey{sc.Name, k.name}] = []figures{{perSecond: 1, cpu: 1}}
 		}
@@ -149,7 +149,7 @@ func TestChart(t *testing.T) {
 }
 
 func TestChartOfNothing(t *testing.T) {
-	drawing := chart(results{options: options{scenarios: allScenarios(true), clients: allClients()}})
+	drawing := chart(results{options: options{scenarios: allScenarios(quickSize, true), clients: allClients()}})
 	requireXML(t, drawing)
 	require.NotContains(t, drawing, "NaN")
 }

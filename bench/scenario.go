@@ -10,6 +10,9 @@ const (
 	kindPost     scenarioKind = "post"     // POST of 1 KB of JSON
 	kindDownload scenarioKind = "download" // a large body read as a stream
 	kindUpload   scenarioKind = "upload"   // a large body sent as a stream
+	kindSave     scenarioKind = "save"     // a large body stored as a file
+	kindSend     scenarioKind = "send"     // a large file sent
+	kindDecode   scenarioKind = "decode"   // a body in gzip, read decoded as a stream
 	kindIdle     scenarioKind = "idle"     // what idle connections hold
 	kindOrigins  scenarioKind = "origins"  // GET in turn from many names, one connection each
 )
@@ -46,23 +49,39 @@ type scenario struct {
 func (s scenario) title() string { return s.Name }
 
 // streamed tells the scenarios whose rate is shown as bytes rather than requests.
-func (s scenario) streamed() bool { return s.Kind == kindDownload || s.Kind == kindUpload }
+func (s scenario) streamed() bool {
+	switch s.Kind {
+	case kindDownload, kindUpload, kindSave, kindSend, kindDecode:
+		return true
+	}
+	return false
+}
 
 // connections is the most connections that a client has open at one time.
 func (s scenario) connections() int { return max(s.Concurrency, s.Conns) }
 
 // runs tells whether the scenario means anything for the client: the raw loop
 // and fasthttp take no context, so a context for each call is no question there.
-// TLS and proxies are measured beside net/http alone, which is what resty uses.
+// TLS and proxies are measured beside net/http alone, which is what resty uses, and
+// decoding with those that do it by themselves.
 func (s scenario) runs(k clientKind) bool {
-	return (!s.PerCallCtx || k.takesContext) && (s.Way == wayPlain || k.allWays)
+	return (!s.PerCallCtx || k.takesContext) && (s.Way == wayPlain || k.allWays) && (s.Kind != kindDecode || k.decodes)
 }
 
-// allScenarios lists the matrix; quick keeps every kind and shrinks the sizes.
-func allScenarios(quick bool) []scenario {
-	size, idle, origins := int64(64<<20), 4000, []int{10, 100, 1000, 10000}
+// defaultSize is that of the large bodies: enough for the rate to settle within a slice,
+// in which there are many. quickSize is that of a quick run.
+const (
+	defaultSize = 64 << 20
+	quickSize   = 1 << 20
+)
+
+// allScenarios lists the matrix, with large bodies of size bytes; quick keeps every kind
+// and shrinks the other numbers.
+func allScenarios(size int64, quick bool) []scenario {
+	idle, origins := 4000, []int{10, 100, 1000, 10000}
+	coded := int64(16 << 20)
 	if quick {
-		size, idle, origins = 1<<20, 100, []int{10, 100}
+		idle, origins, coded = 100, []int{10, 100}, quickSize
 	}
 	list := []scenario{
 		{Name: "get-1", Kind: kindGet, Concurrency: 1, what: "GET of 1 KB, one at a time"},
@@ -75,6 +94,12 @@ func allScenarios(quick bool) []scenario {
 			what: fmt.Sprintf("download of %d MiB, read as a stream", size>>20)},
 		{Name: "upload", Kind: kindUpload, Concurrency: 1, Size: size,
 			what: fmt.Sprintf("upload of %d MiB from a reader", size>>20)},
+		{Name: "download-file", Kind: kindSave, Concurrency: 1, Size: size,
+			what: fmt.Sprintf("download of %d MiB to a file, which is moved to its place once it has reached the disk", size>>20)},
+		{Name: "upload-file", Kind: kindSend, Concurrency: 1, Size: size,
+			what: fmt.Sprintf("upload of a file of %d MiB, which is sparse", size>>20)},
+		{Name: "decode", Kind: kindDecode, Concurrency: 1, Size: coded,
+			what: fmt.Sprintf("download of %d MiB of JSON in gzip, read decoded as a stream; MiB/s are those of the JSON", coded>>20)},
 		{Name: "idle-" + fmt.Sprint(idle), Kind: kindIdle, Concurrency: idle, Conns: idle,
 			what: fmt.Sprintf("%s idle connections to one origin", grouped(float64(idle)))},
 	}

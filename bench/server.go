@@ -30,6 +30,7 @@ const (
 	pathUpload   = "/upload"
 	pathCounts   = "/counts"    // connections open, accepted so far, and resumed
 	pathDownload = "/download/" // and the number of bytes
+	pathCoded    = "/coded/"    // and the number of bytes that are left once it is decoded
 	pathHold     = "/hold/"     // and the number of requests that are answered together
 )
 
@@ -68,8 +69,9 @@ type server struct {
 	resumed        atomic.Int64 // handshakes of TLS that resumed a session
 	transfers      sync.Pool    // *[transferSize]byte, held only during an upload
 
-	mu   sync.Mutex
-	held map[int]*barrier // by number of requests that it holds back
+	mu    sync.Mutex
+	held  map[int]*barrier // by number of requests that it holds back
+	coded map[int64][]byte // answers in gzip, by size of what is in them
 }
 
 // barrier holds requests back until as many as were announced have come.
@@ -85,6 +87,7 @@ func newServer() *server {
 		slab:      bytes.Repeat([]byte("parley, a stream. "), transferSize/18+1)[:transferSize],
 		transfers: sync.Pool{New: func() any { return new([transferSize]byte) }},
 		held:      map[int]*barrier{},
+		coded:     map[int64][]byte{},
 	}
 }
 
@@ -167,6 +170,9 @@ func (s *server) answer(c net.Conn, head, rest []byte) bool {
 	case strings.HasPrefix(path, pathDownload):
 		size, err := strconv.ParseInt(path[len(pathDownload):], 10, 64)
 		return err == nil && s.stream(c, size)
+	case strings.HasPrefix(path, pathCoded):
+		answer, err := s.codedAnswer(path[len(pathCoded):])
+		return err == nil && write(c, answer)
 	case strings.HasPrefix(path, pathHold):
 		n, err := strconv.Atoi(path[len(pathHold):])
 		if err != nil {
@@ -231,6 +237,25 @@ func (s *server) stream(c net.Conn, size int64) bool {
 		size -= n
 	}
 	return true
+}
+
+// codedAnswer is an answer in gzip, which is made once for each size.
+func (s *server) codedAnswer(size string) ([]byte, error) {
+	n, err := strconv.ParseInt(size, 10, 64)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.coded[n] == nil {
+		body, err := codedBody(n)
+		if err != nil {
+			return nil, err
+		}
+		head := strings.TrimSuffix(answerHead(int64(len(body))), "\r\n") + "Content-Encoding: gzip\r\n\r\n"
+		s.coded[n] = append([]byte(head), body...)
+	}
+	return s.coded[n], nil
 }
 
 // hold returns once n requests are in it at the same time.

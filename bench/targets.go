@@ -69,14 +69,17 @@ func goals() []goal {
 		goal{what: "memory of an idle connection", measure: plain(idleBytes, "idle-4000", kilobyte), limit: 1.2, unit: " KB"},
 		goal{what: "goroutines of an idle connection", measure: plain(idleGo, "idle-4000", 1), limit: 0},
 	)
-	for _, sc := range []string{"download", "upload"} {
+	for _, sc := range []string{"download", "upload", "download-file", "upload-file"} {
 		list = append(list,
 			goal{what: sc + " rate beside the raw loop", measure: against(perSecond, sc, nameRaw), limit: 0.9, atLeast: true, unit: " ×"},
-			// Constant memory: what a transfer allocates is small beside its 64 MiB.
+			// Constant memory: what a transfer allocates is small beside its size.
 			goal{what: "memory allocated, " + sc, measure: plain(allocated, sc, kilobyte), limit: 1024, unit: " KB"},
 		)
 	}
 	return append(list, goal{
+		what:    "rate of decoding gzip beside net/http",
+		measure: against(perSecond, "decode", nameNetHTTP), limit: 1, atLeast: true, unit: " ×",
+	}, goal{
 		what:    "CPU a request beside net/http, HTTP/2, 128 streams at once",
 		measure: against(cpuMicros, "h2-128", nameNetHTTP), limit: 1.05, unit: " ×",
 	}, goal{

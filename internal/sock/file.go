@@ -17,11 +17,16 @@ func filesOf(nc net.Conn) io.ReaderFrom {
 	return nil
 }
 
+// maxFilePiece is the most of a file that is sent under one deadline. It may be more than
+// that of a write, as whatever the peer takes in time renews the limit; package net
+// allocates a little for each piece.
+const maxFilePiece = 1 << 20
+
 // SendsFiles reports whether [Conn.SendFile] can be used.
 func (c *Conn) SendsFiles() bool { return c.files != nil }
 
-// SendFile writes n bytes of f from where it stands, which moves on, in pieces as Write
-// does, each under the write limit. Where the system can it takes them straight from the
+// SendFile writes n bytes of f from where it stands, which moves on, in pieces, each under
+// the write limit as Write's are. Where the system can it takes them straight from the
 // file (sendfile and the like). It ends early and without an error where the file does.
 func (c *Conn) SendFile(f *os.File, n int64) (sent int64, err error) {
 	piece := &io.LimitedReader{R: f}
@@ -32,7 +37,7 @@ func (c *Conn) SendFile(f *os.File, n int64) (sent int64, err error) {
 				return sent, err
 			}
 		}
-		piece.N = min(n-sent, maxPiece)
+		piece.N = min(n-sent, maxFilePiece)
 		whole := piece.N
 		k, err = c.files.ReadFrom(piece)
 		sent += k

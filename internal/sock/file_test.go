@@ -69,7 +69,7 @@ func TestSendFile_letsTheConnectionTakeFilesInPieces(t *testing.T) {
 	c.files = spy
 	l := c.Begin()
 	c.WriteWithin(time.Minute)
-	const size = 2*maxPiece + 1000
+	const size = 2*maxFilePiece + 1000
 	f, content := fileOf(t, size)
 	_, err := f.Seek(100, io.SeekStart)
 	require.NoError(t, err)
@@ -82,7 +82,7 @@ func TestSendFile_letsTheConnectionTakeFilesInPieces(t *testing.T) {
 	require.NoError(t, err)
 	require.EqualValues(t, size-200, n)
 	require.EqualValues(t, size-200, c.Written())
-	require.Equal(t, []int64{maxPiece, maxPiece, 800}, spy.pieces)
+	require.Equal(t, []int64{maxFilePiece, maxFilePiece, 800}, spy.pieces)
 	require.Equal(t, 3, spy.files)
 	at, err := f.Seek(0, io.SeekCurrent)
 	require.NoError(t, err)
