@@ -121,12 +121,10 @@ func (r *retrying) fail(err error, useful bool) error {
 func (r *retrying) interrupted(ctx context.Context) error {
 	last := &r.tries[len(r.tries)-1]
 	last.Again, last.Reason = false, "the context ended during the wait for another"
+	ended := contextError(ctx)
 	e := &Error{
 		Op: "send", Method: r.req.Method, URL: withoutUser(r.req.URL), Phase: PhaseRetry, Sent: MaybeSent,
-		Attempt: last.Number, Elapsed: sock.Now() - r.began, Err: &RetryError{Tries: r.tries, Err: contextError(ctx)},
-	}
-	if total := (*totalTimeout)(nil); errors.As(e.Err, &total) {
-		e.Limit = total.limit
+		Attempt: last.Number, Elapsed: sock.Now() - r.began, Limit: totalOf(ended), Err: &RetryError{Tries: r.tries, Err: ended},
 	}
 	if failed := (*Error)(nil); errors.As(last.Err, &failed) {
 		e.Sent, e.Attempt = failed.Sent, failed.Attempt
