@@ -54,18 +54,19 @@ type conduct struct {
 	hooks      hooks
 	middleware []Middleware // of the request alone
 	codings    codings      // beside parley's own
+	sight      *sight       // who sees the call; nil: not said
 }
 
 // said reports whether anything differs from the default.
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
 		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil || c.pace != (pace{}) ||
-		c.sending.said() || c.integrity != nil || !c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
+		c.sending.said() || c.integrity != nil || !c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0 || c.sight != nil
 }
 
 // plain reports whether nothing of the user's runs between the call and the transport.
 func (r *Request) plain() bool {
-	if c := r.conduct; c != nil && (!c.hooks.empty() || c.policy != nil || len(c.middleware) > 0) {
+	if c := r.conduct; c != nil && (!c.hooks.empty() || c.policy != nil || len(c.middleware) > 0 || c.sight != nil) {
 		return false
 	}
 	switch r.Auth.(type) {
@@ -120,6 +121,7 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	if c.codings != nil {
 		out.codings = c.codings
 	}
+	out.sight = c.sight.over(earlier.sight)
 	return &out
 }
 
