@@ -212,7 +212,7 @@ func (c *curlCommand) allData() ([]byte, error) {
 func (c *curlCommand) encoded(v string) (string, error) {
 	i := strings.IndexAny(v, "=@")
 	if i < 0 {
-		return curlEscape(v), nil
+		return url.QueryEscape(v), nil
 	}
 	name, value := v[:i], v[i+1:]
 	if v[i] == '@' {
@@ -225,12 +225,7 @@ func (c *curlCommand) encoded(v string) (string, error) {
 	if name != "" {
 		name += "="
 	}
-	return name + curlEscape(value), nil
-}
-
-// curlEscape escapes all but the unreserved characters (RFC 3986, section 2.3).
-func curlEscape(s string) string {
-	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
+	return name + url.QueryEscape(value), nil
 }
 
 func (c *curlCommand) addEncoded(v string) error {

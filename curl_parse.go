@@ -10,7 +10,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed-0474a412/parley/internal/shell")
+	"github.com/seed-0474a412/parley/internal/shell"
+)
 
 // CurlError is what [ParseCurl] does not understand. It is found with [errors.As].
 type CurlError struct {
