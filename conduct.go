@@ -66,7 +66,7 @@ func (c *conduct) said() bool {
 
 // plain reports whether nothing of the user's runs between the call and the transport.
 func (r *Request) plain() bool {
-	if c := r.conduct; c != nil && (!c.hooks.empty() || c.policy != nil || len(c.middleware) > 0 || c.sight != nil) {
+	if c := r.conduct; c != nil && (!c.hooks.empty() || c.policy != nil || len(c.middleware) > 0) {
 		return false
 	}
 	switch r.Auth.(type) {

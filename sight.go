@@ -162,6 +162,7 @@ func (s *sight) watch(ctx context.Context, k *call, carry func(context.Context, 
 	if k.rec.seen = c; c == nil {
 		return carry(ctx, k)
 	}
+	k.rec.direct = false // who sees it may take their time
 	resp, err := carry(ctx, k)
 	if err != nil || resp.loaded || resp.Body == http.NoBody || switched(k.req.Method, resp.StatusCode) {
 		c.end(resp, err)

@@ -37,6 +37,7 @@ func (r *redaction) head(req *Request) (line string, fields []field) {
 // rawHead is head with the bytes as they are sent.
 func (r *redaction) rawHead(req *Request) (line string, fields []field, err error) {
 	h := h1.RequestHead{Method: req.Method, Target: req.Target, Host: req.Host, Order: req.HeaderOrder, Header: r.header(canonical(req.Header))}
+	route{}.proxyFields(req, &h, "")
 	var p plan
 	if err := p.frame(req, &h); err != nil {
 		return "", nil, err
