@@ -291,10 +291,9 @@ func (c *curlCommand) url() (string, error) {
 		return "", curlError("", "it names %d URLs, of which a request has one", len(c.urls))
 	}
 	u := c.urls[0]
-	scheme, rest, ok := strings.Cut(u, "://")
+	_, rest, ok := strings.Cut(u, "://")
 	if !ok {
-		scheme, rest = "http", u
-		u = scheme + "://" + rest
+		u, rest = "http://"+u, u
 	}
 	if !c.globoff {
 		at := rest

@@ -251,6 +251,9 @@ func FuzzParseCurl(f *testing.F) {
 		} else {
 			require.Equal(t, wantURL.String(), gotURL.String(), line)
 		}
+		if req.Auth != nil { // of the URL, and a header in the line
+			delete(again.Header, "Authorization")
+		}
 		if !strings.EqualFold(name, "Host") {
 			require.Equal(t, sentHeader(req), sentHeader(again), line)
 		}

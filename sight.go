@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -195,7 +196,7 @@ func (c *callSight) count() (requests int, sent, received int64) {
 	return max(c.requests, int(c.rec.attempts.Load())), c.sent, c.received
 }
 
-// seenBody is a body whose reading is followed.
+// seenBody is the body of an answer whose reading is followed.
 type seenBody struct {
 	io.ReadCloser
 	took  func(p []byte) // nil: nobody counts
@@ -264,8 +265,37 @@ func (b *seenSource) Open() (io.ReadCloser, error) {
 	if err != nil {
 		return nil, err
 	}
-	count := b.by.opened()
-	return &seenBody{rc, func(p []byte) { b.by.sent(count, p) }, func(error) {}}, nil
+	return &seenReader{rc, b.by, b.by.opened(), filesIn(rc)}, nil
+}
+
+// seenReader counts what is read from the body of a request. It may be a file: see
+// fileSource.
+type seenReader struct {
+	io.ReadCloser
+	by    *sighting
+	send  int        // which of the readers of that body it is
+	files fileSource // nil: none
+}
+
+func (r *seenReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	if n > 0 && n <= len(p) {
+		r.by.sent(r.send, p[:n], 0)
+	}
+	return n, err
+}
+
+// stretch gives no file where its content is to be seen.
+func (r *seenReader) stretch() (*os.File, int64) {
+	if r.files == nil || r.by.of.wish.body > 0 {
+		return nil, 0
+	}
+	return r.files.stretch()
+}
+
+func (r *seenReader) passed(n int64) {
+	r.files.passed(n)
+	r.by.sent(r.send, nil, n)
 }
 
 // sighting is one request of a call, and what came of it, with only what may be shown.
@@ -326,12 +356,14 @@ func (s *sighting) opened() int {
 	return s.sends
 }
 
-// sent notes what was read from the body the last time that it was opened.
-func (s *sighting) sent(send int, p []byte) {
+// sent notes what was read from the body the last time that it was opened: p, or as many
+// bytes of a file.
+func (s *sighting) sent(send int, p []byte, ofFile int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if send == s.sends && !s.over {
 		s.up.add(p)
+		s.up.total += ofFile
 	}
 }
 
