@@ -100,7 +100,7 @@ func (d *dumper) request(b *bytes.Buffer, s *sighting) {
 	fmt.Fprintf(b, "--> %s %s %s at %s\n%s\n", d.name(s), quoteBad(s.req.Method, 32), s.url, s.start.Format("15:04:05.000"), s.line)
 	dumpFields(b, s.head)
 	s.mu.Lock()
-	body := s.up.shown(s)
+	body := s.up.shown(s, d.body)
 	s.mu.Unlock()
 	d.content(b, &body)
 }
@@ -115,7 +115,7 @@ func (d *dumper) answer(b *bytes.Buffer, s *sighting) {
 	}
 	fmt.Fprintf(b, "\n%s %d %s\n", quoteBad(s.proto, 32), s.status, s.text)
 	dumpFields(b, s.fields)
-	body := s.down.shown(s)
+	body := s.down.shown(s, d.body)
 	d.content(b, &body)
 }
 

@@ -82,7 +82,7 @@ func (w harWatcher) wants(context.Context) wish {
 
 func (w harWatcher) sending(*sighting)                  {}
 func (w harWatcher) called(context.Context, *callSight) {}
-func (w harWatcher) ended(s *sighting)                  { w.into.add(s.entry()) }
+func (w harWatcher) ended(s *sighting)                  { w.into.add(s.entry(w.into.cfg.MaxBodyBytes)) }
 
 // entryOverhead is about what an entry takes up beside its texts.
 const entryOverhead = 1 << 10
@@ -177,11 +177,12 @@ func (c *countedWriter) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// entry gives what was seen in the form of an archive.
-func (s *sighting) entry() har.Entry {
+// entry gives what was seen in the form of an archive, with no more than limit bytes of
+// each body.
+func (s *sighting) entry(limit int64) har.Entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	e := har.Entry{Started: s.start, Request: s.archivedRequest(), Response: s.archivedResponse(), Timings: s.archivedTimings()}
+	e := har.Entry{Started: s.start, Request: s.archivedRequest(limit), Response: s.archivedResponse(limit), Timings: s.archivedTimings()}
 	e.Time = e.Timings.Total()
 	if tcp, ok := s.timing.RemoteAddr.(*net.TCPAddr); ok {
 		e.ServerIP = tcp.IP.String()
@@ -198,7 +199,7 @@ func (s *sighting) entry() har.Entry {
 // unknownHTTP is the version of what was never answered.
 const unknownHTTP = "unknown"
 
-func (s *sighting) archivedRequest() har.Request {
+func (s *sighting) archivedRequest(limit int64) har.Request {
 	r := har.Request{
 		Method: strings.Clone(s.req.Method), URL: s.url, HTTPVersion: unknownHTTP, Cookies: []har.Cookie{}, Headers: pairs(s.head),
 		QueryString: queryPairs(s.url), HeadersSize: -1, BodySize: s.up.total,
@@ -215,14 +216,14 @@ func (s *sighting) archivedRequest() har.Request {
 		}
 	}
 	if s.up.total > 0 {
-		body := s.up.shown(s)
+		body := s.up.shown(s, limit)
 		text, encoding := archivedText(&body)
 		r.PostData = &har.PostData{MimeType: s.up.contentType, Text: text, Encoding: encoding, Comment: body.remark()}
 	}
 	return r
 }
 
-func (s *sighting) archivedResponse() har.Response {
+func (s *sighting) archivedResponse(limit int64) har.Response {
 	r := har.Response{HTTPVersion: unknownHTTP, Cookies: []har.Cookie{}, Headers: []har.Pair{}, HeadersSize: -1, BodySize: -1}
 	r.Content.MimeType = "x-unknown" // as browsers have it
 	if s.err != nil {
@@ -243,7 +244,7 @@ func (s *sighting) archivedResponse() har.Response {
 	if s.down.contentType != "" {
 		r.Content.MimeType = s.down.contentType
 	}
-	body := s.down.shown(s)
+	body := s.down.shown(s, limit)
 	r.Content.Text, r.Content.Encoding = archivedText(&body)
 	r.Content.Size, r.Content.Comment = body.total, body.remark()
 	if body.coded != "" {

@@ -9,7 +9,8 @@ import (
 // WithLogger logs one record for each call, once it is over: for [Client.Get] and its
 // sisters when they return, for [Client.Stream] and [Client.Send] when the body has been
 // read to its end or closed, so that time and bytes are those of the whole; a response that
-// is never closed is not logged. The message is "http call", the attributes are
+// is never closed is not logged, nor is a request that could not be made. What an SDK sends
+// through [Client.HTTPClient] is logged too, request by request. The message is "http call", the attributes are
 //
 //	method, url, route    url as Redaction says; route where the request has one
 //	request_id            where WithRequestID gives one

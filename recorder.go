@@ -175,7 +175,7 @@ func (c *callSight) recorded() *RecordedCall {
 }
 
 func (s *sighting) recorded() RecordedRequest {
-	entry := s.entry()
+	entry := s.entry(0)
 	entry.Request.URL = cut(entry.Request.URL, maxLoggedURL)
 	entry.Request.QueryString = queryPairs(entry.Request.URL)
 	entry.Request.Headers, entry.Response.Headers = shortened(entry.Request.Headers), shortened(entry.Response.Headers)

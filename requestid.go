@@ -64,7 +64,8 @@ type requestID struct {
 }
 
 // identify gives the request its id.
-func (s *sight) identify(ctx context.Context, req *Request) (id string, err error) {
+func (s *sight) identify(ctx context.Context, k *call) (id string, err error) {
+	req := &k.req
 	if s.id == nil || s.id.name == "" {
 		return "", nil
 	}
@@ -72,6 +73,7 @@ func (s *sight) identify(ctx context.Context, req *Request) (id string, err erro
 		return given, nil
 	}
 	if s.id.from != nil {
+		k.rec.direct = false // it may take its time
 		id = s.id.from(ctx)
 	}
 	if id == "" {

@@ -140,7 +140,7 @@ type callSight struct {
 
 // watch carries out a call that somebody sees.
 func (s *sight) watch(ctx context.Context, k *call, carry func(context.Context, *call) (*Response, error)) (*Response, error) {
-	id, err := s.identify(ctx, &k.req)
+	id, err := s.identify(ctx, k)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +163,7 @@ func (s *sight) watch(ctx context.Context, k *call, carry func(context.Context, 
 	if k.rec.seen = c; c == nil {
 		return carry(ctx, k)
 	}
-	k.rec.direct = false // who sees it may take their time
+	k.rec.direct = false // those who see it may take their time
 	resp, err := carry(ctx, k)
 	if err != nil || resp.loaded || resp.Body == http.NoBody || switched(k.req.Method, resp.StatusCode) {
 		c.end(resp, err)

@@ -119,32 +119,35 @@ type content struct {
 	note  string // why data is not there; "": it is
 }
 
-// shown gives the body, decoded, as it may be shown.
-func (c *capture) shown(s *sighting) content {
+// shown gives no more than limit bytes of the body, decoded, as it may be shown.
+func (c *capture) shown(s *sighting, limit int64) content {
 	redact := s.of.how.redaction
-	out := content{total: c.total, cut: c.total > int64(len(c.data))}
-	if len(c.data) == 0 {
+	data := c.data[:min(int64(len(c.data)), limit)]
+	out := content{total: c.total, cut: c.total > int64(len(data))}
+	if len(data) == 0 {
 		return out
 	}
-	data := c.data
 	if len(c.codings) > 0 {
 		out.coded = quoteBad(strings.Join(c.codings, ", "), 64)
-		var ok bool
-		if data, ok = c.decode(s.req, &out); !ok {
-			// There may be secrets in what nobody can read now.
-			if out.note = "coded as " + out.coded; redact == nil || !redact.all {
-				return out
-			}
-			data, out.coded, out.note = c.data, "", ""
+		plain, ok := c.decode(s.req, limit, &out)
+		switch {
+		case ok:
+			data = plain
+		case redact == nil || !redact.all: // there may be secrets in what nobody can read now
+			out.note = "coded as " + out.coded
+			return out
+		default:
+			out.coded = ""
 		}
 	}
 	out.data = redact.content(c.mediaType, data)
 	return out
 }
 
-// decode undoes the codings as far as the data goes. ok is false where nothing comes of
-// it.
-func (c *capture) decode(req *Request, out *content) (data []byte, ok bool) {
+// decode undoes the codings as far as what is there goes, and gives no more than limit
+// bytes. ok is false where nothing comes of it.
+func (c *capture) decode(req *Request, limit int64, out *content) (data []byte, ok bool) {
+	out.cut = c.total > int64(len(c.data))
 	var r io.Reader = bytes.NewReader(c.data)
 	for _, name := range slices.Backward(c.codings) {
 		open, _ := req.decoder(name)
@@ -158,9 +161,9 @@ func (c *capture) decode(req *Request, out *content) (data []byte, ok bool) {
 		defer dec.Close() // what it says adds nothing
 		r = dec
 	}
-	data, err := io.ReadAll(io.LimitReader(r, c.limit+1))
-	if int64(len(data)) > c.limit {
-		data, out.cut = data[:c.limit], true
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if int64(len(data)) > limit {
+		data, out.cut = data[:limit], true
 	}
 	out.cut = out.cut || err != nil
 	return data, err == nil || len(data) > 0

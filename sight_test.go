@@ -128,3 +128,18 @@ func TestSight_bodiesThatAreSentAgain(t *testing.T) {
 	require.Positive(t, call.Requests[1].Sent)
 	require.Equal(t, 2, strings.Count(o.dump.String(), "name=\"a\""))
 }
+
+func TestSight_eachSeesAsMuchOfABodyAsItIsTo(t *testing.T) {
+	t.Parallel()
+	s := wiretest.Serve(t, wiretest.Echo())
+	var dump safeBuffer
+	h, r := parley.NewHAR(parley.HARConfig{MaxBodyBytes: 4}), parley.NewRecorder(1)
+	c := newSession(t, parley.WithDump(&dump, 2), parley.WithHAR(h), parley.WithRecorder(r))
+	_, err := c.Post(t.Context(), s.URL(), parley.WithText("abcdef"))
+	require.NoError(t, err)
+	require.Equal(t, 1, strings.Count(dump.String(), "\nab\n[the first 2 of 6 bytes]\n"))
+	require.Equal(t, "abcd", archived(t, h)[0].Request.PostData.Text)
+	var out strings.Builder
+	require.NoError(t, r.WriteHAR(&out))
+	require.NotContains(t, out.String(), "ab")
+}
