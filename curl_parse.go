@@ -170,6 +170,9 @@ func (c *curlCommand) long(flag string, args []string) ([]string, error) {
 			return args, nil
 		}
 	}
+	if name, _, joined := strings.Cut(flag, "="); joined { // what follows may be a secret
+		return nil, curlError(name, "not understood with an equals sign: curl takes the next word for the value")
+	}
 	return nil, curlError(flag, "not understood")
 }
 

@@ -143,7 +143,7 @@ func TestParseCurl_whatIsNotUnderstoodIsNamed(t *testing.T) {
 		`curl -sn http://a.test`:                  {"-n", "not understood"},
 		`curl -0 http://a.test`:                   {"-0", "not understood"},
 		`curl --retry 3 http://a.test`:            {"--retry", "not understood"},
-		`curl --data=x http://a.test`:             {"--data=x", "not understood"},
+		`curl --data=x http://a.test`:             {"--data", "equals sign"},
 		`curl --no-compressed http://a`:           {"--no-compressed", "not understood"},
 		`curl http://a.test -H`:                   {"-H", "its value is missing"},
 		`curl http://a.test -H x`:                 {"-H", "without a colon"},
