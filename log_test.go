@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"strings"
@@ -270,12 +271,39 @@ func TestLog_costsNothingWhereItIsNotEnabled(t *testing.T) {
 			parley.WithDialer(parley.DialerFunc(func(context.Context, string, string) (net.Conn, error) {
 				return &cannedConn{answer: answer}, nil
 			})))...)
-		return testing.AllocsPerRun(200, func() {
-			if _, err := c.Get(context.Background(), "/"); err != nil {
-				t.Error(err)
-			}
-		})
+		least := math.Inf(1) // what else goes on in the program counts too
+		for range 3 {
+			least = min(least, testing.AllocsPerRun(100, func() {
+				if _, err := c.Get(context.Background(), "/"); err != nil {
+					t.Error(err)
+				}
+			}))
+		}
+		return least
 	}
 	silent := slog.New(slog.NewTextHandler(io.Discard, &slog.HandlerOptions{Level: slog.LevelError}))
 	require.Equal(t, measure(), measure(parley.WithLogger(silent)))
+}
+
+// BenchmarkLogged is a small GET of which a record is made, without a network.
+func BenchmarkLogged(b *testing.B) {
+	answer := []byte(wiretest.OK("hello"))
+	for name, level := range map[string]slog.Level{"off": slog.LevelError, "info": slog.LevelInfo, "debug": slog.LevelDebug} {
+		b.Run(name, func(b *testing.B) {
+			c, err := parley.New(parley.WithBaseURL("http://a.test"), parley.WithLogger(jsonLogger(io.Discard, level)),
+				parley.WithDialer(parley.DialerFunc(func(context.Context, string, string) (net.Conn, error) {
+					return &cannedConn{answer: answer}, nil
+				})))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Get(context.Background(), "/"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -109,10 +110,9 @@ func TestSight_bodiesThatAreSentAgain(t *testing.T) {
 	t.Parallel()
 	auth, err := parley.DigestAuth("user", "word")
 	require.NoError(t, err)
-	asked := false
+	var asked atomic.Bool
 	s := wiretest.Serve(t, wiretest.Answer(func(_ *wiretest.Conn, r *wiretest.Request) string {
-		if !asked {
-			asked = true
+		if !asked.Swap(true) {
 			return "HTTP/1.1 401 Who\r\nWWW-Authenticate: Digest realm=\"r\", nonce=\"n\", qop=\"auth\"\r\nContent-Length: 0\r\n\r\n"
 		}
 		return wiretest.OK(r.Header.Get("Authorization")[:6])
