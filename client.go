@@ -255,6 +255,7 @@ func (c *Client) prepareStack(parent *Client) error {
 	if c.pool == nil || len(c.cfg.mounts) > 0 {
 		t = completeLayer{t}
 	}
+	t = sightLayer{t}
 	if len(c.cfg.network) > 0 {
 		t = completeLayer{chain(t, c.cfg.network)}
 	}
@@ -391,8 +392,15 @@ func (c *Client) do(ctx context.Context, k *call, full bool) (*Response, error) 
 	return resp, nil
 }
 
-// send goes through the stack.
+// send goes through the stack, under the eyes of those who want to see the call.
 func (c *Client) send(ctx context.Context, k *call) (*Response, error) {
+	if how := k.req.sight(); how != nil {
+		return how.watch(ctx, k, c.carry)
+	}
+	return c.carry(ctx, k)
+}
+
+func (c *Client) carry(ctx context.Context, k *call) (*Response, error) {
 	resp, err := c.throughStack(ctx, k)
 	if resp, err = complete(&k.req, resp, err); err != nil {
 		return nil, k.wrap(ctx, err)

@@ -56,6 +56,7 @@ type conduct struct {
 	hooks      hooks
 	middleware []Middleware // of the request alone
 	codings    codings      // beside parley's own
+	sight      *sight       // who sees the call; nil: not said
 }
 
 // said reports whether anything differs from the default.
@@ -63,7 +64,7 @@ func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
 		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil || c.pace != (pace{}) ||
 		c.sending.said() || c.integrity != nil || c.retry != nil || c.key.said ||
-		!c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0
+		!c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0 || c.sight != nil
 }
 
 // plain reports whether nothing of the user's runs between the call and the transport.
@@ -129,6 +130,7 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	if c.codings != nil {
 		out.codings = c.codings
 	}
+	out.sight = c.sight.over(earlier.sight)
 	return &out
 }
 

@@ -557,9 +557,9 @@ func (x *exchange) respond() *failure {
 
 // watch notices a response that is dropped without having been closed.
 func (x *exchange) watch() {
-	p, e, loan, stop, up, url := x.pool, x.entry, x.loan, x.stop, x.up, urls.Redacted(x.req.URL)
+	p, e, loan, stop, up, url, log := x.pool, x.entry, x.loan, x.stop, x.up, urls.Redacted(x.req.URL), x.req.logger()
 	cleanup := runtime.AddCleanup(x, func(struct{}) {
-		p.leaks.add(url)
+		p.leaks.add(url, log)
 		if stop != nil {
 			stop()
 		}

@@ -71,9 +71,6 @@ type Explanation struct {
 	Layers []string
 }
 
-// hidden stands for a value that may be a secret.
-const hidden = "[hidden]"
-
 // Explain tells how a request would be sent, and of each value where it comes from,
 // without sending it. Hooks, middleware and functions of the user's are named but not
 // called. The errors are those of [Client.Send] before anything is sent.
@@ -127,7 +124,7 @@ func (c *clientConfig) source(same func(*clientConfig) bool) Source {
 
 func (c *Client) explainHeaders(req *Request) []Setting {
 	var out []Setting
-	header := canonical(req.Header)
+	header, redact := canonical(req.Header), req.redaction()
 	host := Setting{Name: "Host", Value: urls.HostHeader(req.URL), Source: SourceRequest}
 	if c.base != nil && !req.foreign {
 		host.Source = c.cfg.source(func(p *clientConfig) bool { return p.base == c.cfg.base })
@@ -148,19 +145,10 @@ func (c *Client) explainHeaders(req *Request) []Setting {
 			}
 		}
 		for _, v := range header[name] {
-			if !shown(name) {
-				v = hidden
-			}
-			out = append(out, Setting{name, quoteBad(v, 256), source})
+			out = append(out, Setting{name, quoteBad(redact.ofRequest(name, v), 256), source})
 		}
 	}
 	return out
-}
-
-// shown reports whether the values of a header are known to hold no secrets.
-func shown(name string) bool {
-	return slices.Contains(harmless, name) || slices.Contains(alsoHarmless, name) || slices.Contains(ofContent, name) ||
-		slices.Contains(framing, name) || name == "Connection" || name == "Cache-Control" || name == "Host"
 }
 
 func (c *Client) explainParams(req *Request) []Setting {
@@ -313,6 +301,7 @@ func (c *Client) explainConduct(req *Request) []Setting {
 	}
 	add("Body", body, req.Body == nil, func(*clientConfig) bool { return false })
 	c.explainSending(req, add)
+	c.explainSeeing(req, add)
 	return out
 }
 

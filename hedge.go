@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// outcome is what became of one of the requests that a try sent.
-type outcome struct {
+// sentTry is what became of one of the requests that a try sent.
+type sentTry struct {
 	resp     *Response
 	err      error
 	n        int // of the request, from 0
@@ -24,7 +24,7 @@ func (r *retrying) once(ctx context.Context) (resp *Response, hedged bool, err e
 		resp, err = complete(r.req, resp, err)
 		return resp, false, err
 	}
-	h := hedge{retrying: r, results: make(chan outcome, 2)}
+	h := hedge{retrying: r, results: make(chan sentTry, 2)}
 	return h.run(ctx)
 }
 
@@ -36,7 +36,7 @@ func (r *retrying) hedges() bool {
 // hedge is a try of up to two requests.
 type hedge struct {
 	*retrying
-	results chan outcome // has room for all
+	results chan sentTry // has room for all
 	ends    []context.CancelFunc
 	pending int
 }
@@ -46,7 +46,7 @@ func (h *hedge) run(ctx context.Context) (*Response, bool, error) {
 	timer := time.NewTimer(h.policy.Hedge)
 	defer timer.Stop()
 	late := timer.C
-	var bad *outcome // the first to end, if not well
+	var bad *sentTry // the first to end, if not well
 	for {
 		select {
 		case <-late:
@@ -76,7 +76,7 @@ func (h *hedge) launch(ctx context.Context) {
 	h.pending++
 	n := len(h.ends) - 1
 	go func() {
-		o := outcome{n: n, panicked: true}
+		o := sentTry{n: n, panicked: true}
 		defer func() {
 			if o.panicked {
 				o.value = recover() // goes on where the call was made
@@ -90,12 +90,12 @@ func (h *hedge) launch(ctx context.Context) {
 }
 
 // good reports whether there is nothing to hope for from another request.
-func (h *hedge) good(o outcome) bool {
+func (h *hedge) good(o sentTry) bool {
 	return o.panicked || o.err == nil && !slices.Contains(h.policy.Statuses, o.resp.StatusCode)
 }
 
 // leave ends what is not needed: what ended before, and what is still under way.
-func (h *hedge) leave(bad *outcome, chosen outcome) {
+func (h *hedge) leave(bad *sentTry, chosen sentTry) {
 	if bad != nil && bad.resp != nil {
 		bad.resp.Close() // nobody sees it
 	}
@@ -117,7 +117,7 @@ func (h *hedge) leave(bad *outcome, chosen outcome) {
 }
 
 // settle gives what was chosen to the caller. Its context lives as long as its body.
-func (h *hedge) settle(o outcome) (*Response, bool, error) {
+func (h *hedge) settle(o sentTry) (*Response, bool, error) {
 	hedged, end := len(h.ends) > 1, h.ends[o.n]
 	switch {
 	case o.panicked:

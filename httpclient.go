@@ -58,6 +58,13 @@ func (c *Client) sendLower(ctx context.Context, req *Request) (*Response, error)
 	k := &call{req: *req}
 	k.rec.began = sock.Now()
 	k.req.call = &k.rec
+	if how := k.req.sight(); how != nil {
+		return how.watch(ctx, k, c.carryLower)
+	}
+	return c.carryLower(ctx, k)
+}
+
+func (c *Client) carryLower(ctx context.Context, k *call) (*Response, error) {
 	resp, err := c.lower.Send(ctx, &k.req)
 	if resp, err = complete(&k.req, resp, err); err != nil {
 		return nil, k.wrap(ctx, err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -380,15 +381,23 @@ type leakLog struct {
 	urls  map[string]int64
 }
 
-func (l *leakLog) add(url string) {
+// add counts a response, and says so in a log (nil: there is none) if it is the first of
+// its URL.
+func (l *leakLog) add(url string, log *slog.Logger) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.count++
 	if l.urls == nil {
 		l.urls = make(map[string]int64)
 	}
-	if _, known := l.urls[url]; known || len(l.urls) < maxLeakURLs {
-		l.urls[url]++
+	_, known := l.urls[url]
+	if !known && len(l.urls) == maxLeakURLs {
+		return
+	}
+	l.urls[url]++
+	if !known && log != nil {
+		// Nobody may hold up the goroutine of the runtime that found it.
+		go log.LogAttrs(context.Background(), slog.LevelWarn, "http response not closed", slog.String("url", url))
 	}
 }
 

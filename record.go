@@ -20,6 +20,7 @@ type callRecord struct {
 	direct   bool          // nothing of the user's lies before the transport, to take time
 	attempts atomic.Int32
 	live     atomic.Pointer[exchange] // the last one, while the call is in the session's stack
+	seen     *callSight               // nil: nobody looks
 }
 
 // since is how long the call has lasted.

@@ -13,7 +13,6 @@ package parley_test
 //	S166 ALPN: what a server chooses is one of the names offered, else crypto/tls fails
 //	     without quoting it
 //	S179, S180, S200 not offered: HSTS
-//	S199 comes with dumps
 
 import (
 	"bytes"

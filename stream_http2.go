@@ -231,9 +231,9 @@ func (s *stream) respond() {
 
 // watchLeak notices a response that is dropped without having been closed.
 func (s *stream) watchLeak() {
-	p, e, conn, life, url := s.x.pool, s.entry, s.conn, s.life, urls.Redacted(s.x.req.URL)
+	p, e, conn, life, url, log := s.x.pool, s.entry, s.conn, s.life, urls.Redacted(s.x.req.URL), s.x.req.logger()
 	cleanup := runtime.AddCleanup(s, func(struct{}) {
-		p.leaks.add(url)
+		p.leaks.add(url, log)
 		life.interrupt(context.Canceled)
 		life.finish()
 		conn.Done()

@@ -1,6 +1,7 @@
 package urls
 
 import (
+	"math"
 	"net/url"
 	"strings"
 )
@@ -82,29 +83,8 @@ func Redacted(u *url.URL) string {
 	if u == nil {
 		return ""
 	}
-	out := make([]byte, 0, maxRedacted+len("..."))
-	if u.Scheme != "" {
-		out = appendPrintable(out, u.Scheme)
-		out = append(out, ':')
-	}
-	if u.Opaque != "" {
-		// What follows the scheme may be anything, credentials too.
-		return string(append(out, "..."...))
-	}
-	if u.Host != "" {
-		host := u.Host
-		if u.Scheme == UnixScheme {
-			host = url.PathEscape(host)
-		}
-		host = host[strings.LastIndexByte(host, '@')+1:]
-		out = appendPrintable(append(out, "//"...), host)
-	}
-	path := u.EscapedPath()
-	if u.Host != "" && path != "" && path[0] != '/' {
-		out = append(out, '/')
-	}
-	out = appendPrintable(out, path)
-	if u.RawQuery != "" {
+	out := appendPlain(make([]byte, 0, maxRedacted+len("...")), u, maxRedacted)
+	if u.RawQuery != "" && u.Opaque == "" {
 		out = append(out, "?..."...)
 	}
 	if len(out) > maxRedacted {
@@ -113,10 +93,40 @@ func Redacted(u *url.URL) string {
 	return string(out)
 }
 
-// appendPrintable appends s, with escapes for what is not printable ASCII, up to
-// a little over maxRedacted bytes.
-func appendPrintable(dst []byte, s string) []byte {
-	for i := 0; i < len(s) && len(dst) <= maxRedacted; i++ {
+// Plain returns scheme, host and path of u, whole and in printable ASCII: without user
+// information, query and fragment. It accepts any URL that is not nil; of an opaque one
+// it tells the scheme alone.
+func Plain(u *url.URL) string { return string(appendPlain(nil, u, math.MaxInt)) }
+
+// appendPlain appends scheme, host and path of u, up to a little over limit bytes.
+func appendPlain(out []byte, u *url.URL, limit int) []byte {
+	if u.Scheme != "" {
+		out = appendPrintable(out, u.Scheme, limit)
+		out = append(out, ':')
+	}
+	if u.Opaque != "" {
+		// What follows the scheme may be anything, credentials too.
+		return append(out, "..."...)
+	}
+	if u.Host != "" {
+		host := u.Host
+		if u.Scheme == UnixScheme {
+			host = url.PathEscape(host)
+		}
+		host = host[strings.LastIndexByte(host, '@')+1:]
+		out = appendPrintable(append(out, "//"...), host, limit)
+	}
+	path := u.EscapedPath()
+	if u.Host != "" && path != "" && path[0] != '/' {
+		out = append(out, '/')
+	}
+	return appendPrintable(out, path, limit)
+}
+
+// appendPrintable appends s, with escapes for what is not printable ASCII, until dst is
+// longer than limit bytes.
+func appendPrintable(dst []byte, s string, limit int) []byte {
+	for i := 0; i < len(s) && len(dst) <= limit; i++ {
 		if c := s[i]; c > ' ' && c < 0x7f {
 			dst = append(dst, c)
 		} else {
