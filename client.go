@@ -255,6 +255,9 @@ func (c *Client) prepareStack(parent *Client) error {
 	if c.pool == nil || len(c.cfg.mounts) > 0 {
 		t = completeLayer{t}
 	}
+	// Beneath the middleware, which may answer by itself, send several requests or add
+	// credentials.
+	t = limitLayer{t, newFlights()}
 	if len(c.cfg.network) > 0 {
 		t = completeLayer{chain(t, c.cfg.network)}
 	}
@@ -431,14 +434,18 @@ func (k *call) wrap(ctx context.Context, err error) error {
 
 // afterBody calls f once, when the body has ended or is closed.
 func afterBody(body io.ReadCloser, f func()) io.ReadCloser {
-	wrapped := &hookedBody{ReadCloser: body, f: sync.OnceFunc(f)}
-	if w, ok := body.(io.Writer); ok {
+	return (&hookedBody{ReadCloser: body, f: sync.OnceFunc(f)}).writable()
+}
+
+// writable gives the body with the Write that the one beneath may have.
+func (b *hookedBody) writable() io.ReadCloser {
+	if w, ok := b.ReadCloser.(io.Writer); ok {
 		return struct {
 			*hookedBody
 			io.Writer
-		}{wrapped, w}
+		}{b, w}
 	}
-	return wrapped
+	return b
 }
 
 type hookedBody struct {

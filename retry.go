@@ -96,6 +96,7 @@ type Try struct {
 	Start  time.Duration // since the call began
 	Took   time.Duration // until it failed, or its answer was there
 	Hedged bool          // a second request was sent beside the first
+	Holds  []Hold        // what held its requests back before they went out, part of Took
 
 	Again  bool          // another try follows
 	Wait   time.Duration // before that

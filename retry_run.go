@@ -32,11 +32,12 @@ func (r *retrying) run(ctx context.Context) (*Response, error) {
 		r.began = r.req.call.began
 	}
 	for {
-		start := sock.Now()
+		start, held := sock.Now(), r.held()
 		resp, hedged, err := r.once(ctx)
 		t := Try{
 			Number: len(r.tries) + 1, Request: r.req, Response: resp, Err: err,
 			Start: start - r.began, Took: sock.Now() - start, Hedged: hedged,
+			Holds: r.heldSince(held),
 		}
 		useful := r.judge(ctx, &t)
 		r.tries = append(r.tries, t)
@@ -58,6 +59,23 @@ func (r *retrying) run(ctx context.Context) (*Response, error) {
 			return nil, r.interrupted(ctx)
 		}
 	}
+}
+
+// held gives how far the call's list of holds has come.
+func (r *retrying) held() *holdEntry {
+	if r.req.call == nil {
+		return nil
+	}
+	return r.req.call.holds.last.Load()
+}
+
+// heldSince gives what has come to that list since; nothing for a request that belongs to
+// no call.
+func (r *retrying) heldSince(mark *holdEntry) []Hold {
+	if r.req.call == nil {
+		return nil
+	}
+	return r.req.call.holds.since(mark)
 }
 
 // judge says of a try whether another one follows, and why. useful tells whether another
@@ -231,7 +249,7 @@ func (p *RetryPolicy) mayMend(ctx context.Context, err error) (useful bool, sent
 
 // lasting are kinds of failures of the network, or of the session, that last.
 var lasting = []error{
-	ErrPoolTimeout, ErrTotalTimeout, ErrAddressRefused, ErrConnClosed, ErrClientClosed,
+	ErrPoolTimeout, ErrLimited, ErrTotalTimeout, ErrAddressRefused, ErrConnClosed, ErrClientClosed,
 	ErrProtocol, ErrAuth, ErrBodyNotRewindable, context.Canceled,
 }
 
