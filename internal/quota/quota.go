@@ -121,7 +121,7 @@ func older(h http.Header, prefix string, now time.Time) (w Window, ok bool) {
 // What a number means that tells of a reset: seconds from now on, or since 1970, in
 // seconds or milliseconds. The bounds lie decades from what any of them can be.
 const (
-	leastEpoch      = 1e9
+	leastEpoch      = 9e8
 	leastEpochMilli = 1e11
 )
 
