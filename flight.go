@@ -79,7 +79,8 @@ type flight struct {
 	cancel context.CancelCauseFunc
 
 	// Guarded by flights.mu.
-	callers  int
+	calls    []*callRecord // that have joined
+	callers  int           // of these, those that wait
 	finished bool
 	claimed  bool // resp has gone to a call, or is closed
 
@@ -102,6 +103,9 @@ func (f *flights) send(ctx context.Context, req *Request, next TransportFunc) (*
 		return next(ctx, req)
 	}
 	fl, joined := f.join(ctx, key, req, next)
+	if fl == nil {
+		return next(ctx, req)
+	}
 	select {
 	case <-fl.done:
 	case <-ctx.Done():
@@ -129,18 +133,24 @@ func (f *flights) send(ctx context.Context, req *Request, next TransportFunc) (*
 	return next(ctx, req)
 }
 
-// join gives the request that is under way for key, or sends it.
+// join gives the request that is under way for key, or sends it. It gives nil for a call
+// that has joined already: what it sends beside is to overtake that (see
+// [RetryPolicy].Hedge).
 func (f *flights) join(ctx context.Context, key flightKey, req *Request, next TransportFunc) (fl *flight, joined bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if fl = f.open[key]; fl != nil {
+		if slices.Contains(fl.calls, req.call) {
+			return nil, false
+		}
+		fl.calls = append(fl.calls, req.call)
 		fl.callers++
 		return fl, true
 	}
 	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	fl = &flight{
 		call: &callRecord{began: sock.Now(), full: true}, done: make(chan struct{}), cancel: cancel,
-		callers: 1, err: errFlightEnded,
+		calls: []*callRecord{req.call}, callers: 1, err: errFlightEnded,
 	}
 	f.open[key] = fl
 	shared := *req
@@ -332,6 +342,10 @@ func (b *sharedBody) Close() error {
 func (fl *flight) handOver(ctx context.Context, req *Request, joined bool) *Response {
 	resp := fl.resp
 	resp.belongTo(req, joined)
+	if resp.Body == http.NoBody {
+		fl.cancel(nil)
+		return resp
+	}
 	stop := context.AfterFunc(ctx, func() { fl.cancel(context.Cause(ctx)) })
 	resp.Body = afterBody(&claimedBody{resp.Body, ctx}, func() {
 		stop()

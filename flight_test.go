@@ -359,6 +359,50 @@ func TestMergedGets_takeOnePlaceAmongTheLimits(t *testing.T) {
 	}, parley.WithMergedGets(true), parley.WithRateLimit(&ticker{every: 3 * time.Second}))
 }
 
+// The second request of a call that hedges must not wait for the first.
+func TestMergedGets_aHedgedRequestIsItsOwn(t *testing.T) {
+	t.Parallel()
+	var n atomic.Int32
+	inBubble(t, func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1) == 1 {
+			after(time.Hour, w, r, "slow")
+		}
+	}, func(t *testing.T, c *parley.Client) {
+		began := time.Now()
+		resp, err := c.Get(t.Context(), "x")
+		require.NoError(t, err)
+		require.True(t, resp.Tries[0].Hedged)
+		require.Equal(t, time.Second, time.Since(began))
+		require.EqualValues(t, 2, n.Load())
+	}, parley.WithMergedGets(true), parley.WithRetry(parley.RetryPolicy{Hedge: time.Second}))
+}
+
+func TestMergedGets_aWaitThatWouldOutlastTheDeadlineIsNotBegun(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w http.ResponseWriter, _ *http.Request) { tells(w, 429, "Retry-After", "7") }, func(t *testing.T, c *parley.Client) {
+		_, err := c.Get(t.Context(), "x")
+		require.NoError(t, err)
+		began := time.Now()
+		_, err = c.Get(t.Context(), "x", parley.WithTimeout(5*time.Second))
+		require.ErrorIs(t, err, parley.ErrLimited)
+		require.Zero(t, time.Since(began))
+		_, err = c.Get(t.Context(), "x")
+		require.NoError(t, err)
+		asLong(t, 7*time.Second, time.Since(began))
+	}, parley.WithMergedGets(true), parley.WithServerLimits(parley.ServerLimits{}))
+}
+
+// An answer without a body that is for one call.
+func TestMergedGets_noContentForOneCall(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w http.ResponseWriter, _ *http.Request) { tells(w, 204, "Cache-Control", "private") }, func(t *testing.T, c *parley.Client) {
+		resp, err := c.Get(t.Context(), "x")
+		require.NoError(t, err)
+		require.Equal(t, 204, resp.StatusCode)
+		require.NotNil(t, resp.Request)
+	}, parley.WithMergedGets(true))
+}
+
 // Over sockets, with codings, redirects, retries and many calls at once.
 func TestMergedGets_overTheNetwork(t *testing.T) {
 	t.Parallel()

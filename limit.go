@@ -117,6 +117,10 @@ func (l limitLayer) Send(ctx context.Context, req *Request) (*Response, error) {
 	case c == nil || !c.limits.said():
 		return l.next.Send(ctx, req)
 	case c.limits.merge == yes:
+		// What is merged knows the deadline of none of its calls.
+		if err := c.limits.inTime(ctx, req); err != nil {
+			return nil, err
+		}
 		return l.flights.send(ctx, req, l.hold)
 	}
 	return l.hold(ctx, req)
@@ -146,7 +150,8 @@ type passage struct {
 	req   *Request
 	how   *limits
 	quota quotaPass
-	slot  *originSlot // nil: none is held, or it is the body's
+	held  time.Duration // what the server's limits have asked for so far
+	slot  *originSlot   // nil: none is held, or it is the body's
 	sent  bool
 	holds holdList // of a request that belongs to no call
 }

@@ -2,6 +2,7 @@ package parley
 
 import (
 	"cmp"
+	"context"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -140,32 +141,61 @@ func (s *serverLimits) keyOf(req *Request) quotaKey {
 // enter waits until the server has something left for the request, and takes it.
 func (s *serverLimits) enter(p *passage) error {
 	p.quota = quotaPass{key: s.keyOf(p.req)}
-	held := time.Duration(0)
 	for {
 		due, why := s.take(&p.quota)
 		if due <= 0 {
 			return nil
 		}
-		reason := "the server's limit " + why
-		if held += due; held > s.MaxWait {
-			return p.fail(0, &cause{kind: ErrLimited, detail: heldFor(due), err: fmt.Errorf("%s; it would take longer than the %v that WithServerLimits allows", reason, s.MaxWait)})
-		}
+		p.held += due
 		due += rand.N(min(due/10, maxJitter) + 1)
-		if due >= p.req.timeLeft(p.ctx) {
-			return p.fail(0, &cause{kind: ErrLimited, detail: heldFor(due), err: fmt.Errorf("%s; the deadline comes before", reason)})
+		if err := s.refuse(p, due, why); err != nil {
+			return err
 		}
 		began := sock.Now()
 		err := wait(p.ctx, due)
-		p.note(reason, sock.Now()-began)
+		p.note(serverReason(why), sock.Now()-began)
 		if err != nil {
 			return p.interrupted(p.ctx)
 		}
 	}
 }
 
-// heldFor tells how long a request would have to wait that is not sent.
-func heldFor(wait time.Duration) string {
-	return fmt.Sprintf("for another %v", wait.Round(time.Millisecond))
+// refuse gives the error of a request that must not wait for so long, nil if it may.
+func (s *serverLimits) refuse(p *passage, due time.Duration, why string) error {
+	limited := func(text string, args ...any) error {
+		return p.fail(0, &cause{
+			kind: ErrLimited, detail: fmt.Sprintf("for another %v", due.Round(time.Millisecond)),
+			err: fmt.Errorf("%s; %s", serverReason(why), fmt.Sprintf(text, args...)),
+		})
+	}
+	switch {
+	case p.held > s.MaxWait:
+		return limited("it would take longer than the %v that WithServerLimits allows", s.MaxWait)
+	case due >= p.req.timeLeft(p.ctx):
+		return limited("the deadline comes before")
+	}
+	return nil
+}
+
+func serverReason(policy string) string { return "the server's limit " + policy }
+
+// inTime gives the error of a request that the server would have wait beyond its deadline.
+func (l *limits) inTime(ctx context.Context, req *Request) error {
+	s := l.server
+	if s == nil {
+		return nil
+	}
+	key := s.keyOf(req)
+	s.mu.Lock()
+	due, why := time.Duration(0), ""
+	if state, ok := s.states.Get(key); ok {
+		due, why = state.blocked(sock.Now())
+	}
+	s.mu.Unlock()
+	if due <= 0 {
+		return nil
+	}
+	return s.refuse(&passage{ctx: ctx, req: req, how: l}, due, why)
 }
 
 // take takes a request out of every policy, or tells how long to wait, and for which.
