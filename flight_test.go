@@ -593,3 +593,58 @@ func TestS034_sessionsDoNotShareAnswers(t *testing.T) {
 		require.EqualValues(t, 2, s.n.Load())
 	}, parley.WithMergedGets(true))
 }
+
+// deafly is a transport that takes no notice of contexts.
+type deafly struct {
+	body   *closeNoting
+	header http.Header
+	err    error
+}
+
+type closeNoting struct {
+	io.Reader
+	closed atomic.Bool
+}
+
+func (b *closeNoting) Close() error {
+	b.closed.Store(true)
+	return nil
+}
+
+func (d *deafly) Send(_ context.Context, req *parley.Request) (*parley.Response, error) {
+	time.Sleep(time.Minute)
+	if d.err != nil {
+		return nil, d.err
+	}
+	return &parley.Response{StatusCode: 200, Header: d.header, Body: d.body, ContentLength: -1}, nil
+}
+
+func TestMergedGets_anAnswerThatNobodyWaitsForIsClosed(t *testing.T) {
+	t.Parallel()
+	for name, header := range map[string]http.Header{"for all": {}, "for one": {"Set-Cookie": {"a=b"}}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := &deafly{body: &closeNoting{Reader: strings.NewReader("late")}, header: header}
+			inBubble(t, nil, func(t *testing.T, c *parley.Client) {
+				_, err := c.Get(t.Context(), "x", parley.WithTimeout(time.Second))
+				require.ErrorIs(t, err, parley.ErrTotalTimeout)
+				time.Sleep(time.Hour)
+				require.True(t, d.body.closed.Load())
+			}, parley.WithMergedGets(true), parley.WithTransport(d))
+		})
+	}
+}
+
+func TestMergedGets_anErrorOfAnotherTransport(t *testing.T) {
+	t.Parallel()
+	inBubble(t, nil, func(t *testing.T, c *parley.Client) {
+		var all sync.WaitGroup
+		for range 2 {
+			all.Go(func() {
+				_, err := c.Get(t.Context(), "x")
+				require.ErrorIs(t, err, errBroken)
+			})
+		}
+		all.Wait()
+	}, parley.WithMergedGets(true), parley.WithTransport(&deafly{err: errBroken}))
+}

@@ -156,8 +156,8 @@ type passage struct {
 	holds holdList // of a request that belongs to no call
 }
 
-// enter waits for everything that there is to wait for, what is shared with the fewest
-// last.
+// enter waits for everything that there is to wait for; for a place among the requests to
+// the origin last, as that is taken from others.
 func (p *passage) enter() (err error) {
 	for {
 		if p.how.server != nil {
@@ -205,8 +205,8 @@ func (p *passage) end() {
 		p.slot.Release()
 		p.slot = nil
 	}
-	if !p.sent && p.how.server != nil {
-		p.how.server.giveBack(&p.quota)
+	if p.how.server != nil {
+		p.how.server.end(&p.quota, !p.sent)
 	}
 }
 

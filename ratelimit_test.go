@@ -17,11 +17,16 @@ import (
 	"github.com/seed-0474a412/parley/internal/wiretest"
 )
 
-// inBubble runs f in a bubble with a session whose requests a handler answers.
+// inBubble runs f in a bubble with a session whose requests a handler answers, or, without
+// one, what opts say.
 func inBubble(t *testing.T, h http.HandlerFunc, f func(t *testing.T, c *parley.Client), opts ...parley.ClientOption) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		c, err := parley.New(append([]parley.ClientOption{parley.WithBaseURL("http://a.test"), parley.WithHandler(h)}, opts...)...)
+		opts = append(opts, parley.WithBaseURL("http://a.test"))
+		if h != nil {
+			opts = append(opts, parley.WithHandler(h))
+		}
+		c, err := parley.New(opts...)
 		require.NoError(t, err)
 		f(t, c)
 		require.NoError(t, c.Close())

@@ -104,6 +104,8 @@ type quotaKey struct {
 type quotaState struct {
 	windows  map[string]*quotaWindow // by the policy's name
 	refusals int                     // how often an answer said that nothing is left
+	begun    int                     // requests that were let through
+	underWay int                     // of these, now
 }
 
 // quotaWindow is what is known of one policy until its reset.
@@ -118,10 +120,11 @@ type quotaWindow struct {
 
 // quotaPass is what a request has taken.
 type quotaPass struct {
-	key      quotaKey
-	state    *quotaState // nil: nothing is known
+	state    *quotaState // nil: it has ended
 	taken    []*quotaWindow
-	refusals int // of the state
+	refusals int  // of the state, as is the next
+	begun    int  // with this one
+	alone    bool // no other was under way
 }
 
 // origin names where a request goes.
@@ -140,9 +143,9 @@ func (s *serverLimits) keyOf(req *Request) quotaKey {
 
 // enter waits until the server has something left for the request, and takes it.
 func (s *serverLimits) enter(p *passage) error {
-	p.quota = quotaPass{key: s.keyOf(p.req)}
+	key := s.keyOf(p.req)
 	for {
-		due, why := s.take(&p.quota)
+		due, why := s.take(key, &p.quota)
 		if due <= 0 {
 			return nil
 		}
@@ -199,18 +202,20 @@ func (l *limits) inTime(ctx context.Context, req *Request) error {
 }
 
 // take takes a request out of every policy, or tells how long to wait, and for which.
-func (s *serverLimits) take(p *quotaPass) (due time.Duration, why string) {
+func (s *serverLimits) take(key quotaKey, p *quotaPass) (due time.Duration, why string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state, ok := s.states.Get(p.key)
+	state, ok := s.states.Get(key)
 	if !ok {
-		return 0, ""
+		state = &quotaState{windows: make(map[string]*quotaWindow)}
+		s.states.Put(key, state)
 	}
-	now := sock.Now()
-	if due, why = state.blocked(now); due > 0 {
+	if due, why = state.blocked(sock.Now()); due > 0 {
 		return due, why
 	}
-	p.state, p.refusals = state, state.refusals
+	state.begun++
+	state.underWay++
+	*p = quotaPass{state: state, refusals: state.refusals, begun: state.begun, alone: state.underWay == 1}
 	for _, w := range state.windows {
 		if w.counts {
 			w.left--
@@ -249,39 +254,31 @@ func (w *quotaWindow) renew(now time.Duration) bool {
 func (s *serverLimits) stillOpen(p *quotaPass) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	state, ok := s.states.Get(p.key)
-	if !ok || p.state == state && p.refusals == state.refusals {
+	if p.refusals == p.state.refusals {
 		return true
 	}
-	due, _ := state.blocked(sock.Now())
+	due, _ := p.state.blocked(sock.Now())
 	return due <= 0
 }
 
 // learn takes in what became of a request.
 func (s *serverLimits) learn(p *quotaPass, resp *Response, err error) {
 	if err != nil {
-		if e := (*Error)(nil); errors.As(err, &e) && e.Sent == NotSent {
-			s.giveBack(p)
-		}
+		e := (*Error)(nil)
+		s.end(p, errors.As(err, &e) && e.Sent == NotSent)
 		return
 	}
 	now := time.Now()
 	windows := quota.Read(resp.Header, now)
 	asked := refusedFor(resp, now)
-	if len(windows) == 0 && asked == 0 {
-		return
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	state, ok := s.states.Get(p.key)
-	if !ok {
-		state = &quotaState{windows: make(map[string]*quotaWindow)}
-		s.states.Put(p.key, state)
-	}
-	at := sock.Now()
 	if asked > 0 {
 		windows = append(windows, quota.Window{Name: "Retry-After", Reset: asked})
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	state, at := p.state, sock.Now()
+	exact := p.alone && p.begun == state.begun
+	p.endLocked()
 	for _, w := range windows {
 		if asked > 0 && w.Left == 0 {
 			w.Reset = asked // it takes precedence, says the draft
@@ -289,18 +286,29 @@ func (s *serverLimits) learn(p *quotaPass, resp *Response, err error) {
 		if w.Left == 0 && w.Reset > 0 {
 			state.refusals++
 		}
-		state.update(w, at, at+min(w.Reset, s.MaxWait))
+		state.update(w, at, at+min(w.Reset, s.MaxWait), exact)
 	}
 }
 
-// giveBack puts back what a request has taken that was not sent.
-func (s *serverLimits) giveBack(p *quotaPass) {
+// end ends what has not ended otherwise. A request that was not sent puts back what it
+// has taken.
+func (s *serverLimits) end(p *quotaPass, unsent bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, w := range p.taken {
-		w.left++
+	if p.state == nil {
+		return
 	}
-	p.taken = nil
+	if unsent {
+		for _, w := range p.taken {
+			w.left++
+		}
+	}
+	p.endLocked()
+}
+
+func (p *quotaPass) endLocked() {
+	p.state.underWay--
+	p.state, p.taken = nil, nil
 }
 
 // refusedFor gives what a refusal asks for with Retry-After; 0 if it is none.
@@ -312,25 +320,31 @@ func refusedFor(resp *Response, now time.Time) time.Duration {
 	return 0
 }
 
-// update takes in what an answer says of a policy.
-func (st *quotaState) update(said quota.Window, now, until time.Duration) {
+// update takes in what an answer says of a policy. exact says that its request was the
+// only one, so that what it says of the number that is left is so; else others may be
+// under way that it does not count, and answers may come in another order than they were
+// given.
+func (st *quotaState) update(said quota.Window, now, until time.Duration, exact bool) {
 	name := strings.Clone(said.Name[:min(len(said.Name), maxPolicyName)])
 	w := st.windows[name]
 	switch {
-	case w == nil || now >= w.until || until > w.until+sameReset && !w.guessed: // another window
-		if w == nil && len(st.windows) >= maxPolicies {
-			st.blocked(now) // forgets those that are over
-		}
-		if w == nil && len(st.windows) >= maxPolicies {
-			return
-		}
+	case w == nil && !st.room(now):
+	case w == nil, exact, now >= w.until, until > w.until+sameReset && !w.guessed: // or another window
 		st.windows[name] = &quotaWindow{
 			name: quoteBad(name, maxPolicyName), limit: said.Limit, left: said.Left, until: until, counts: said.Counts,
 		}
 	case w.guessed:
 		w.left, w.limit, w.until, w.guessed = min(w.left, said.Left), said.Limit, until, false
 	case until < w.until-sameReset: // an answer that was long under way
-	default: // requests may be under way that this answer does not count
+	default:
 		w.left, w.limit = min(w.left, said.Left), said.Limit
 	}
+}
+
+// room reports whether one more policy can be remembered.
+func (st *quotaState) room(now time.Duration) bool {
+	if len(st.windows) >= maxPolicies {
+		st.blocked(now) // forgets those that are over
+	}
+	return len(st.windows) < maxPolicies
 }

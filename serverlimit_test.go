@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -357,6 +358,19 @@ func TestServerLimits_lateAnswersDoNotGiveMore(t *testing.T) {
 	}, parley.WithServerLimits(parley.ServerLimits{}))
 }
 
+// A server that always has some left says so with each answer.
+func TestServerLimits_aBucketThatFillsUpAgain(t *testing.T) {
+	t.Parallel()
+	inBubble(t, func(w http.ResponseWriter, _ *http.Request) { tells(w, 200, "RateLimit", `"a";r=2;t=1`) }, func(t *testing.T, c *parley.Client) {
+		began := time.Now()
+		for range 30 {
+			_, err := c.Get(t.Context(), "x")
+			require.NoError(t, err)
+		}
+		require.Zero(t, time.Since(began))
+	}, parley.WithServerLimits(parley.ServerLimits{}))
+}
+
 // A server that slides its window forward gives more with time.
 func TestServerLimits_aSlidingWindow(t *testing.T) {
 	t.Parallel()
@@ -390,5 +404,27 @@ func TestServerLimits_derivedSessionsShareWhatWasLearnt(t *testing.T) {
 		_, err = shared.Get(t.Context(), "x")
 		require.NoError(t, err)
 		asLong(t, 7*time.Second, time.Since(began))
+	}, parley.WithServerLimits(parley.ServerLimits{}))
+}
+
+// A server that names ever new policies is remembered with a few.
+func TestServerLimits_policiesAreBounded(t *testing.T) {
+	t.Parallel()
+	n := 0
+	inBubble(t, func(w http.ResponseWriter, _ *http.Request) {
+		n++
+		tells(w, 200, "RateLimit", `"`+strings.Repeat("x", 200)+`";r=99;t=1,"p`+strconv.Itoa(n)+`";r=`+strconv.Itoa(50-n)+`;t=30`)
+	}, func(t *testing.T, c *parley.Client) {
+		began := time.Now()
+		for range 7 {
+			_, err := c.Get(t.Context(), "x")
+			require.NoError(t, err)
+		}
+		time.Sleep(40 * time.Second) // all are over, and make room
+		for range 13 {
+			_, err := c.Get(t.Context(), "x")
+			require.NoError(t, err)
+		}
+		require.Equal(t, 40*time.Second, time.Since(began), "there was always something left")
 	}, parley.WithServerLimits(parley.ServerLimits{}))
 }
