@@ -36,10 +36,10 @@ type ServerLimits struct {
 // DefaultMaxServerWait is that of [ServerLimits].MaxWait.
 const DefaultMaxServerWait = time.Minute
 
-// WithServerLimits has a session learn from its answers what a server allows, and obey
-// before that refuses: while nothing is left, requests wait for the reset instead of
-// going out in vain, and some at random up to a tenth longer (1 s at most), so that not
-// all come back at once. What is learnt counts for one origin and one value of the
+// WithServerLimits has a session learn from its answers what a server allows, and keep to
+// that before it is refused: while nothing is left, requests wait for the reset instead of
+// going out in vain, at random up to a tenth longer (1 s at most), so that not all come
+// back at once. What is learnt counts for one origin and one value of the
 // Authorization header:
 //
 //   - a 429, 503, or 403 with Retry-After (RFC 9110, section 10.2.3; the latter as GitHub
@@ -52,7 +52,8 @@ const DefaultMaxServerWait = time.Minute
 //     since 1970
 //
 // Between answers what is left is counted down for each request that goes out. After a
-// reset as many requests go out as the server has said that there are in all, if it has.
+// reset as many requests go out as the server has said that there are in all; all that
+// wait, if it has not said that.
 //
 // A wait that would outlast the deadline of the context or Timeouts.Total is not begun,
 // and one of more than MaxWait in all, as when many requests wait for few, ends: both are
@@ -79,8 +80,8 @@ const (
 	// sameReset is how far two answers may differ about one reset, which they tell in
 	// whole seconds.
 	sameReset = 1500 * time.Millisecond
-	// unknownSpan is how long what there is after a reset has to last if the server has
-	// not said anything new by then.
+	// unknownSpan is how long what there is after a reset has to last, unless the server
+	// has said that or says anything new before.
 	unknownSpan = time.Second
 	maxJitter   = time.Second
 )
@@ -112,6 +113,7 @@ type quotaState struct {
 type quotaWindow struct {
 	name    string
 	limit   int64         // 0: not known
+	span    time.Duration // for which that is meant
 	left    int64         // requests that may still be sent, if it counts
 	until   time.Duration // as package sock counts
 	counts  bool
@@ -245,7 +247,7 @@ func (w *quotaWindow) renew(now time.Duration) bool {
 	if !w.counts || w.limit == 0 || w.left > 0 {
 		return false
 	}
-	w.left, w.until, w.guessed = w.limit, now+unknownSpan, true
+	w.left, w.until, w.guessed = w.limit, now+w.span, true
 	return true
 }
 
@@ -286,6 +288,7 @@ func (s *serverLimits) learn(p *quotaPass, resp *Response, err error) {
 		if w.Left == 0 && w.Reset > 0 {
 			state.refusals++
 		}
+		w.Span = min(cmp.Or(w.Span, unknownSpan), s.MaxWait)
 		state.update(w, at, at+min(w.Reset, s.MaxWait), exact)
 	}
 }
@@ -332,6 +335,7 @@ func (st *quotaState) update(said quota.Window, now, until time.Duration, exact 
 	case w == nil, exact, now >= w.until, until > w.until+sameReset && !w.guessed: // or another window
 		st.windows[name] = &quotaWindow{
 			name: quoteBad(name, maxPolicyName), limit: said.Limit, left: said.Left, until: until, counts: said.Counts,
+			span: said.Span,
 		}
 	case w.guessed:
 		w.left, w.limit, w.until, w.guessed = min(w.left, said.Left), said.Limit, until, false

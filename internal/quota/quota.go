@@ -19,6 +19,7 @@ type Window struct {
 	Limit  int64         // requests in all; 0: not said
 	Left   int64         // of these, now
 	Reset  time.Duration // until there are more
+	Span   time.Duration // for which Limit is meant; 0: not said
 	Counts bool          // each request takes one; else Left counts something else, such as bytes
 }
 
@@ -71,9 +72,10 @@ func current(lines, policyLines []string) (found []Window, ok bool) {
 				continue
 			}
 			w.Limit, _ = integer(p.params["q"])
+			w.Span = max(seconds(p.params["w"]), 0)
 			unit = cmp.Or(unit, p.params["qu"])
-			if w.Reset < 0 { // no later than that
-				w.Reset = seconds(p.params["w"])
+			if w.Reset < 0 && w.Span > 0 { // no later than that
+				w.Reset = w.Span
 			}
 		}
 		switch unit {
@@ -81,7 +83,7 @@ func current(lines, policyLines []string) (found []Window, ok bool) {
 		case "concurrent-requests": // is no rate
 			continue
 		default:
-			w.Counts, w.Limit = false, 0
+			w.Counts, w.Limit, w.Span = false, 0, 0
 		}
 		if w.Reset >= 0 {
 			found = append(found, w)

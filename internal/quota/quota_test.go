@@ -35,13 +35,13 @@ func TestRead(t *testing.T) {
 		"several policies, with what is said of them": {
 			[]string{"RateLimit", `"burst";r=0;t=6, "daily";r=400;t=3600`, "RateLimit-Policy", `"burst";q=100;w=60,"daily";q=1000;w=86400;qu="requests"`},
 			[]quota.Window{
-				{Name: "burst", Limit: 100, Reset: 6 * time.Second, Counts: true},
-				{Name: "daily", Limit: 1000, Left: 400, Reset: time.Hour, Counts: true},
+				{Name: "burst", Limit: 100, Reset: 6 * time.Second, Span: time.Minute, Counts: true},
+				{Name: "daily", Limit: 1000, Left: 400, Reset: time.Hour, Span: 24 * time.Hour, Counts: true},
 			},
 		},
 		"a reset that is not said is that of the window": {
 			[]string{"RateLimit", `"a";r=0`, "RateLimit-Policy", `"a";q=5;w=10`},
-			[]quota.Window{{Name: "a", Limit: 5, Reset: 10 * time.Second, Counts: true}},
+			[]quota.Window{{Name: "a", Limit: 5, Reset: 10 * time.Second, Span: 10 * time.Second, Counts: true}},
 		},
 		"neither reset nor window":         {[]string{"RateLimit", `"a";r=0`}, nil},
 		"a policy that is malformed":       {[]string{"RateLimit", `"a";r=1;t=2`, "RateLimit-Policy", `"a`}, []quota.Window{{Name: "a", Left: 1, Reset: 2 * time.Second, Counts: true}}},
