@@ -5,7 +5,7 @@ package parley_test
 // is not there (yet):
 //
 //	S029 interfaces are not offered: WithLocalAddr names one of their addresses
-//	S034 is in flight_test.go; there is no cache
+//	S034 is in security_merged_test.go; there is no cache
 //	S122 to S129 Locations are in security_redirect_test.go under S122
 //	S033, S160, S197 of tries are in retry_test.go, S197 of limits in serverlimit_test.go; S160 of CONNECT is under S159
 //	S150 not offered: a token is opaque, nothing parses it
