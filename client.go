@@ -257,7 +257,7 @@ func (c *Client) prepareStack(parent *Client) error {
 	}
 	// Beneath the middleware, which may answer by itself, send several requests or add
 	// credentials.
-	t = limitLayer{t, newFlights()}
+	t = limitLayer{t, new(flights)}
 	if len(c.cfg.network) > 0 {
 		t = completeLayer{chain(t, c.cfg.network)}
 	}

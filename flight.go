@@ -53,10 +53,8 @@ func WithMergedGets(on bool) Option {
 // flights are the requests of a session that calls may join.
 type flights struct {
 	mu   sync.Mutex
-	open map[flightKey]*flight
+	open map[flightKey]*flight // nil until there is one
 }
-
-func newFlights() *flights { return &flights{open: make(map[flightKey]*flight)} }
 
 // flightKey is all in which requests have to agree to be merged.
 type flightKey struct {
@@ -152,6 +150,9 @@ func (f *flights) join(ctx context.Context, key flightKey, req *Request, next Tr
 		call: &callRecord{began: sock.Now(), full: true}, done: make(chan struct{}), cancel: cancel,
 		calls: []*callRecord{req.call}, callers: 1, err: errFlightEnded,
 	}
+	if f.open == nil {
+		f.open = make(map[flightKey]*flight)
+	}
 	f.open[key] = fl
 	shared := *req
 	shared.call = fl.call
@@ -166,7 +167,7 @@ func (f *flights) run(ctx context.Context, key flightKey, fl *flight, req *Reque
 		f.mu.Lock()
 		f.removeLocked(key, fl)
 		fl.finished = true
-		orphan := fl.callers == 0 && fl.orphanLocked()
+		orphan := (fl.callers == 0 || fl.panicked != nil) && fl.orphanLocked()
 		f.mu.Unlock()
 		if orphan {
 			fl.resp.Close() // nobody sees it

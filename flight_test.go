@@ -260,7 +260,19 @@ func TestMergedGets_aPanicReachesEveryCall(t *testing.T) {
 		panic("of the transport")
 	})))
 	require.PanicsWithValue(t, "of the transport", func() { _, _ = c.Get(t.Context(), "http://a.test/") })
+
+	body := &closeNoting{Reader: panicking{}}
+	c = newSession(t, parley.WithMergedGets(true), parley.WithTransport(parley.TransportFunc(func(context.Context, *parley.Request) (*parley.Response, error) {
+		return &parley.Response{StatusCode: 200, Body: body}, nil
+	})))
+	require.PanicsWithValue(t, "of the body", func() { _, _ = c.Get(t.Context(), "http://a.test/") })
+	require.True(t, body.closed.Load())
 }
+
+// panicking is a reader that does.
+type panicking struct{}
+
+func (panicking) Read([]byte) (int, error) { panic("of the body") }
 
 // A large answer is streamed to one call, and no memory is taken for the others.
 func TestMergedGets_aLargeAnswerIsForOneCall(t *testing.T) {

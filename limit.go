@@ -101,7 +101,7 @@ func (l *holdList) since(mark *holdEntry) (holds []Hold) {
 // say ([WithRateLimit], [WithMergedGets]), for a stack made by hand; its place is next to
 // the transport, beneath all that answers requests or sends further ones.
 func Limits() Middleware {
-	return func(next Transport) Transport { return limitLayer{completeLayer{next}, newFlights()} }
+	return func(next Transport) Transport { return limitLayer{completeLayer{next}, new(flights)} }
 }
 
 // limitLayer holds back and merges what goes out. It is next to the transport, so that
