@@ -92,7 +92,7 @@ func (r *retrying) judge(ctx context.Context, t *Try) (useful bool) {
 	if !t.Again {
 		return v.useful
 	}
-	refused := ""
+	refused, due := "", max(t.Wait, t.serverWait())
 	switch {
 	case ctx.Err() != nil:
 		refused = "the context has ended"
@@ -103,8 +103,8 @@ func (r *retrying) judge(ctx context.Context, t *Try) (useful bool) {
 		if t.Err != nil {
 			t.Err = withCause(t.Err, func(err error) error { return because(ErrBodyNotRewindable, err) })
 		}
-	case t.Wait >= r.req.timeLeft(ctx):
-		refused = fmt.Sprintf("the deadline comes before a wait of %v ends", t.Wait.Round(time.Millisecond))
+	case due >= r.req.timeLeft(ctx):
+		refused = fmt.Sprintf("the deadline comes before a wait of %v ends", due.Round(time.Millisecond))
 	case !r.budget.withdraw():
 		refused = "the retry budget is spent"
 	}
@@ -112,6 +112,16 @@ func (r *retrying) judge(ctx context.Context, t *Try) (useful bool) {
 		t.Again, t.Wait, t.Reason = false, 0, refused
 	}
 	return true
+}
+
+// serverWait tells how long the server would have another try wait, by what it has said
+// of its limits.
+func (t *Try) serverWait() (due time.Duration) {
+	if t.Response == nil || t.Response.Request == nil || t.Response.Request.conduct == nil {
+		return 0
+	}
+	due, _ = t.Response.Request.conduct.limits.serverWait(t.Response.Request) // as it was sent, with its credentials
+	return due
 }
 
 // timeLeft is how long the call may still last.

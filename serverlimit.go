@@ -186,21 +186,25 @@ func serverReason(policy string) string { return "the server's limit " + policy 
 
 // inTime gives the error of a request that the server would have wait beyond its deadline.
 func (l *limits) inTime(ctx context.Context, req *Request) error {
-	s := l.server
-	if s == nil {
-		return nil
-	}
-	key := s.keyOf(req)
-	s.mu.Lock()
-	due, why := time.Duration(0), ""
-	if state, ok := s.states.Get(key); ok {
-		due, why = state.blocked(sock.Now())
-	}
-	s.mu.Unlock()
+	due, why := l.serverWait(req)
 	if due <= 0 {
 		return nil
 	}
-	return s.refuse(&passage{ctx: ctx, req: req, how: l}, due, why)
+	return l.server.refuse(&passage{ctx: ctx, req: req, how: l}, due, why)
+}
+
+// serverWait tells how long a request would have to wait now, and for which policy.
+func (l *limits) serverWait(req *Request) (due time.Duration, why string) {
+	if l.server == nil {
+		return 0, ""
+	}
+	key := l.server.keyOf(req)
+	l.server.mu.Lock()
+	defer l.server.mu.Unlock()
+	if state, ok := l.server.states.Get(key); ok {
+		return state.blocked(sock.Now())
+	}
+	return 0, ""
 }
 
 // take takes a request out of every policy, or tells how long to wait, and for which.

@@ -277,6 +277,28 @@ func TestServerLimits_andRetries(t *testing.T) {
 	}, parley.WithServerLimits(parley.ServerLimits{}), parley.WithRetry(parley.RetryPolicy{}))
 }
 
+// A try that the server's limits would hold back beyond the deadline is not begun, so that
+// the answer there is stays the caller's.
+func TestServerLimits_andRetriesUnderOneDeadline(t *testing.T) {
+	t.Parallel()
+	n := 0
+	inBubble(t, func(w http.ResponseWriter, _ *http.Request) {
+		n++
+		tells(w, 503, "RateLimit", `"a";r=0;t=20`)
+	}, func(t *testing.T, c *parley.Client) {
+		began := time.Now()
+		resp, err := c.Get(t.Context(), "x", parley.WithTimeout(30*time.Second), parley.WithBearerToken("t"))
+		require.NoError(t, err)
+		require.Equal(t, 503, resp.StatusCode)
+		asLong(t, 20*time.Second, time.Since(began))
+		require.Equal(t, 2, n)
+		require.Len(t, resp.Tries, 2)
+		require.Len(t, resp.Tries[1].Holds, 1)
+		require.Equal(t, `the server's limit a`, resp.Tries[1].Holds[0].Reason)
+		require.Equal(t, "the deadline comes before a wait of 20s ends", resp.Tries[1].Reason)
+	}, parley.WithServerLimits(parley.ServerLimits{}), promptly(parley.RetryPolicy{}))
+}
+
 // What waits for a place must not go out when the server has refused others meanwhile.
 func TestServerLimits_aRefusalHoldsBackWhatWaitsForOtherLimits(t *testing.T) {
 	t.Parallel()
