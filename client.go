@@ -255,6 +255,9 @@ func (c *Client) prepareStack(parent *Client) error {
 	if c.pool == nil || len(c.cfg.mounts) > 0 {
 		t = completeLayer{t}
 	}
+	// Beneath the middleware, which may answer by itself, send several requests or add
+	// credentials.
+	t = limitLayer{t, new(flights)}
 	t = sightLayer{t}
 	if len(c.cfg.network) > 0 {
 		t = completeLayer{chain(t, c.cfg.network)}
@@ -447,14 +450,18 @@ func afterBody(body io.ReadCloser, f func()) io.ReadCloser {
 // hookBody calls f once, when the body has ended, failed or is closed: see
 // [Response.AfterBody].
 func hookBody(body io.ReadCloser, f func(err error)) io.ReadCloser {
-	wrapped := &hookedBody{ReadCloser: body, f: f}
-	if w, ok := body.(io.Writer); ok {
+	return (&hookedBody{ReadCloser: body, f: f}).writable()
+}
+
+// writable gives the body with the Write that the one beneath may have.
+func (b *hookedBody) writable() io.ReadCloser {
+	if w, ok := b.ReadCloser.(io.Writer); ok {
 		return struct {
 			*hookedBody
 			io.Writer
-		}{wrapped, w}
+		}{b, w}
 	}
-	return wrapped
+	return b
 }
 
 type hookedBody struct {

@@ -53,6 +53,7 @@ type conduct struct {
 	integrity  *integrity   // nil: not said
 	retry      *RetryPolicy // nil: not said
 	key        keySaid
+	limits     limits
 	hooks      hooks
 	middleware []Middleware // of the request alone
 	codings    codings      // beside parley's own
@@ -63,13 +64,14 @@ type conduct struct {
 func (c *conduct) said() bool {
 	return c.follow != unsaid || c.maxRedirects != 0 || c.policy != nil || len(c.crossing) > 0 ||
 		len(c.trusted) > 0 || c.netrc != nil || c.dialer != nil || c.way.said() || c.http2 != 0 || c.proxyHeader != nil || c.pace != (pace{}) ||
-		c.sending.said() || c.integrity != nil || c.retry != nil || c.key.said ||
+		c.sending.said() || c.integrity != nil || c.retry != nil || c.key.said || c.limits.said() ||
 		!c.hooks.empty() || len(c.middleware) > 0 || len(c.codings) > 0 || c.sight != nil
 }
 
-// plain reports whether nothing of the user's runs between the call and the transport.
+// plain reports whether nothing of the user's, and nothing that waits, lies between the
+// call and the transport.
 func (r *Request) plain() bool {
-	if c := r.conduct; c != nil && (!c.hooks.empty() || c.policy != nil || len(c.middleware) > 0) {
+	if c := r.conduct; c != nil && (c.limits.said() || !c.hooks.empty() || c.policy != nil || len(c.middleware) > 0) {
 		return false
 	}
 	switch r.Auth.(type) {
@@ -122,6 +124,7 @@ func (c *conduct) over(earlier *conduct) *conduct {
 	if c.key.said {
 		out.key = c.key
 	}
+	out.limits = c.limits.over(earlier.limits)
 	if c.pace != (pace{}) {
 		out.pace = c.pace
 	}

@@ -140,6 +140,14 @@
 // [Client.Stats] shows what the pool is doing, [Client.Doctor] says in sentences what its
 // figures point to, and [PoolHandler] is a page of both for a browser.
 //
+// How fast requests go out is said by [WithRateLimit] with any limiter, such as that of
+// golang.org/x/time/rate, learnt from what servers say of their limits by
+// [WithServerLimits], and bounded in number, origin by origin, by what they turn out to
+// bear with [WithAdaptiveConcurrency]. [WithMergedGets] sends one request for calls that
+// ask for the same at the same time. All of these work below [WithRetry] and within the
+// deadline of the call: what could not go out in time fails at once with [ErrLimited].
+// [Response.Holds] tells what held a call back.
+//
 // # What happened
 //
 // [Response.Timing] tells how long each part of a call took, on which connection, and

@@ -51,6 +51,8 @@ func (k *kind) Is(target error) bool {
 //	ErrProxy                no way through the proxy, with the kind of what failed there; see ProxyError
 //	ErrTLS                  the handshake failed, by the server's certificate or otherwise
 //	    ErrPublicKeyPin     the server has none of the pinned keys
+//	ErrLimited              held back by WithRateLimit, WithServerLimits or WithAdaptiveConcurrency,
+//	                        the latter after Timeouts.Pool, with ErrPoolTimeout
 //	ErrUnsupportedProtocol, ErrInvalidURL, ErrTooManyRedirects,
 //	ErrInsecureRedirect, ErrRedirectRefused, ErrBodyNotRewindable, ErrDecoding,
 //	ErrBodyTooLarge, ErrIntegrity, ErrAuth, ErrClientClosed
@@ -89,6 +91,7 @@ var (
 	ErrProxy               error = &kind{text: "proxy failed"}
 	ErrTLS                 error = &kind{text: "TLS failed"}
 	ErrPublicKeyPin        error = &kind{text: "public key is not pinned", wider: ErrTLS}
+	ErrLimited             error = &kind{text: "held back by a limit"}
 	ErrUnsupportedProtocol error = &kind{text: "unsupported protocol"}
 	ErrInvalidURL          error = &kind{text: "invalid URL"}
 	ErrTooManyRedirects    error = &kind{text: "too many redirects"}
@@ -139,6 +142,7 @@ type Phase string
 // The phases of a call, in their order.
 const (
 	PhaseRequest  Phase = "request"  // building the request: URL, options, body
+	PhaseLimit    Phase = "limit"    // waiting for limits that let it go out
 	PhasePool     Phase = "pool"     // waiting for a connection
 	PhaseConnect  Phase = "connect"  // DNS, TCP, proxy, TLS
 	PhaseWrite    Phase = "write"    // sending the request

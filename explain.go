@@ -292,6 +292,7 @@ func (c *Client) explainConduct(req *Request) []Setting {
 	if p := how.retry; p != nil {
 		add("Retry", p.String(), false, func(c *clientConfig) bool { return c.conduct.retry == p })
 	}
+	c.explainLimits(req, add)
 	req.explainDecoders(add)
 	body := "none"
 	if req.Body != nil {
@@ -478,6 +479,9 @@ func (c *Client) explainLayers(req *Request) []string {
 	}
 	for _, m := range c.cfg.network {
 		out = append(out, "network middleware "+funcName(m))
+	}
+	if conduct := req.conduct; conduct != nil && (conduct.limits.holdBack() || conduct.limits.merge == yes) {
+		out = append(out, "limits")
 	}
 	if m := mountFor(c.cfg.mounts, req.URL); m != nil {
 		return append(out, fmt.Sprintf("mount %s %T", quoteBad(m.text, 128), m.to))

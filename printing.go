@@ -56,6 +56,9 @@ func (t Try) String() string {
 	case t.Response != nil:
 		fmt.Fprintf(&b, ": %s", quoteBad(t.Response.Status, 128))
 	}
+	for _, h := range t.Holds {
+		fmt.Fprintf(&b, "; held back for %v", h)
+	}
 	if t.Again {
 		fmt.Fprintf(&b, "; another in %v", t.Wait)
 	}

@@ -21,6 +21,7 @@ type callRecord struct {
 	attempts atomic.Int32
 	live     atomic.Pointer[exchange] // the last one, while the call is in the session's stack
 	seen     *callSight               // nil: nobody looks
+	holds    holdList                 // what its requests waited for before they went out
 }
 
 // since is how long the call has lasted.
@@ -32,6 +33,7 @@ type record struct {
 	call    *callRecord
 	attempt int32 // of the call
 	reused  bool  // the connection had served before
+	merged  bool  // it is another call's, which asked for the same
 	facts   *connFacts
 
 	// Moments as package sock counts them; zero for what was not reached.
@@ -65,6 +67,7 @@ type Timing struct {
 	Total     time.Duration // from the start to the last of these
 	Reused    bool          // the connection had served other requests before
 	Attempt   int           // 1 unless the request was sent again
+	Merged    bool          // the answer is that of another call which asked for the same: see WithMergedGets
 
 	// RemoteAddr is where the connection leads, which is the proxy if there is one,
 	// and LocalAddr where it begins, both as the dialer's connection tells them. They
@@ -113,6 +116,7 @@ func (r *record) timing() Timing {
 		Total:      between(r.call.began, ended),
 		Reused:     r.reused,
 		Attempt:    int(r.attempt),
+		Merged:     r.merged,
 		RemoteAddr: facts.remote,
 		LocalAddr:  facts.local,
 	}

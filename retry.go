@@ -25,8 +25,8 @@ import (
 //     idempotent (RFC 9110, section 9.2.2), or it bears an Idempotency-Key, or AnyMethod
 //     says so.
 //   - Its body can be opened again.
-//   - There are tries left, the wait ends before the deadline of the context and
-//     Timeouts.Total, and the budget allows one more.
+//   - There are tries left, the wait, also one that WithServerLimits knows of, ends before
+//     the deadline of the context and Timeouts.Total, and the budget allows one more.
 //
 // What happened is told by [Response].Tries and, for a call that failed, by
 // [RetryError].
@@ -96,6 +96,7 @@ type Try struct {
 	Start  time.Duration // since the call began
 	Took   time.Duration // until it failed, or its answer was there
 	Hedged bool          // a second request was sent beside the first
+	Holds  []Hold        // what held its requests back before they went out, part of Took
 
 	Again  bool          // another try follows
 	Wait   time.Duration // before that

@@ -32,11 +32,12 @@ func (r *retrying) run(ctx context.Context) (*Response, error) {
 		r.began = r.req.call.began
 	}
 	for {
-		start := sock.Now()
+		start, held := sock.Now(), r.held()
 		resp, hedged, err := r.once(ctx)
 		t := Try{
 			Number: len(r.tries) + 1, Request: r.req, Response: resp, Err: err,
 			Start: start - r.began, Took: sock.Now() - start, Hedged: hedged,
+			Holds: r.heldSince(held),
 		}
 		useful := r.judge(ctx, &t)
 		r.tries = append(r.tries, t)
@@ -60,6 +61,23 @@ func (r *retrying) run(ctx context.Context) (*Response, error) {
 	}
 }
 
+// held gives how far the call's list of holds has come.
+func (r *retrying) held() *holdEntry {
+	if r.req.call == nil {
+		return nil
+	}
+	return r.req.call.holds.last.Load()
+}
+
+// heldSince gives what has come to that list since; nothing for a request that belongs to
+// no call.
+func (r *retrying) heldSince(mark *holdEntry) []Hold {
+	if r.req.call == nil {
+		return nil
+	}
+	return r.req.call.holds.since(mark)
+}
+
 // judge says of a try whether another one follows, and why. useful tells whether another
 // one would be of use if only it were allowed.
 func (r *retrying) judge(ctx context.Context, t *Try) (useful bool) {
@@ -74,7 +92,7 @@ func (r *retrying) judge(ctx context.Context, t *Try) (useful bool) {
 	if !t.Again {
 		return v.useful
 	}
-	refused := ""
+	refused, due := "", max(t.Wait, t.serverWait())
 	switch {
 	case ctx.Err() != nil:
 		refused = "the context has ended"
@@ -85,8 +103,8 @@ func (r *retrying) judge(ctx context.Context, t *Try) (useful bool) {
 		if t.Err != nil {
 			t.Err = withCause(t.Err, func(err error) error { return because(ErrBodyNotRewindable, err) })
 		}
-	case t.Wait >= r.req.timeLeft(ctx):
-		refused = fmt.Sprintf("the deadline comes before a wait of %v ends", t.Wait.Round(time.Millisecond))
+	case due >= r.req.timeLeft(ctx):
+		refused = fmt.Sprintf("the deadline comes before a wait of %v ends", due.Round(time.Millisecond))
 	case !r.budget.withdraw():
 		refused = "the retry budget is spent"
 	}
@@ -94,6 +112,16 @@ func (r *retrying) judge(ctx context.Context, t *Try) (useful bool) {
 		t.Again, t.Wait, t.Reason = false, 0, refused
 	}
 	return true
+}
+
+// serverWait tells how long the server would have another try wait, by what it has said
+// of its limits.
+func (t *Try) serverWait() (due time.Duration) {
+	if t.Response == nil || t.Response.Request == nil || t.Response.Request.conduct == nil {
+		return 0
+	}
+	due, _ = t.Response.Request.conduct.limits.serverWait(t.Response.Request) // as it was sent, with its credentials
+	return due
 }
 
 // timeLeft is how long the call may still last.
@@ -229,7 +257,7 @@ func (p *RetryPolicy) mayMend(ctx context.Context, err error) (useful bool, sent
 
 // lasting are kinds of failures of the network, or of the session, that last.
 var lasting = []error{
-	ErrPoolTimeout, ErrTotalTimeout, ErrAddressRefused, ErrConnClosed, ErrClientClosed,
+	ErrPoolTimeout, ErrLimited, ErrTotalTimeout, ErrAddressRefused, ErrConnClosed, ErrClientClosed,
 	ErrProtocol, ErrAuth, ErrBodyNotRewindable, context.Canceled,
 }
 

@@ -51,7 +51,7 @@ func chain(t Transport, m []Middleware) Transport {
 // The layers of a session as middleware, for a stack made by hand. In their order, the
 // outermost first, with what is left out of no effect:
 //
-//	CallHooks, Redirects, HopHooks, Retries, Reading, Authenticate, Decoding, Cookies
+//	CallHooks, Redirects, HopHooks, Retries, Reading, Authenticate, Decoding, Cookies, Limits
 //
 // What is wrapped in them may leave Body and Request of its responses open.
 
