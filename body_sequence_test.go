@@ -152,7 +152,7 @@ func TestSequence_isSentAsItComes(t *testing.T) {
 					if got != fmt.Sprintf("%d\n", i) {
 						t.Errorf("%s: %q in place of %d", name, got, i)
 					}
-				case <-time.After(5 * time.Second):
+				case <-time.After(guardTime):
 					t.Errorf("%s: %d was not seen", name, i)
 				}
 			}

@@ -200,7 +200,7 @@ func TestWithCompression_flushesWhatAnIteratorGives(t *testing.T) {
 				if got != fmt.Sprintf("%d\n", i) {
 					t.Errorf("%q in place of %d", got, i)
 				}
-			case <-time.After(5 * time.Second):
+			case <-time.After(guardTime):
 				t.Errorf("%d was not seen", i)
 			}
 		}
