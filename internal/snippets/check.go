@@ -1,0 +1,218 @@
+package snippets
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/importer"
+	"go/parser"
+	"go/token"
+	"go/types"
+	"io"
+	"maps"
+	"os"
+	"os/exec"
+	"path"
+	"slices"
+	"strings"
+)
+
+// Imports are the packages that snippets may use without importing them. The name of each
+// is the last element of its path.
+var Imports = []string{
+	"github.com/seed-0474a412/parley", "github.com/seed-0474a412/parley/api", "github.com/seed-0474a412/parley/parleytest",
+	"bytes", "context", "crypto/sha256", "crypto/tls", "crypto/x509", "encoding/json", "encoding/xml", "errors", "fmt", "io", "iter", "log",
+	"log/slog", "maps", "net", "net/http", "net/http/cookiejar", "net/http/httptest", "net/http/httptrace", "net/http/httputil",
+	"net/netip", "net/url", "os", "path/filepath", "slices", "strings", "sync", "testing", "testing/synctest", "time",
+}
+
+// Checker compiles snippets, as far as it takes to know that they are right: it parses
+// them and checks their types. It is for one goroutine.
+type Checker struct {
+	fset     *token.FileSet
+	importer types.Importer
+	paths    map[string]string // of Imports, by name
+	prelude  *ast.File
+}
+
+// NewChecker makes a checker with a file of declarations that all snippets may use. What
+// packages export is asked of the go command, which builds what it has not built yet;
+// flags are for it, such as "-race" where the packages have been built with that already.
+func NewChecker(prelude string, flags ...string) (*Checker, error) {
+	exports, err := exportData(flags)
+	if err != nil {
+		return nil, err
+	}
+	c := &Checker{fset: token.NewFileSet(), paths: map[string]string{}}
+	c.importer = importer.ForCompiler(c.fset, "gc", func(path string) (io.ReadCloser, error) {
+		file, ok := exports[path]
+		if !ok {
+			return nil, fmt.Errorf("package %s is not among those that snippets may use", path)
+		}
+		return os.Open(file)
+	})
+	for _, p := range Imports {
+		c.paths[path.Base(p)] = p
+	}
+	c.prelude, err = parser.ParseFile(c.fset, prelude, nil, 0)
+	return c, err
+}
+
+// exportData gives the files in which the go command has what packages export.
+func exportData(flags []string) (map[string]string, error) {
+	list := exec.Command("go", slices.Concat([]string{"list", "-export", "-deps", "-f", "{{.ImportPath}}={{.Export}}"}, flags, Imports)...)
+	var complaint bytes.Buffer
+	list.Stderr = &complaint
+	out, err := list.Output()
+	if err != nil {
+		return nil, fmt.Errorf("%v: %w: %s", list.Args[:3], err, complaint.Bytes())
+	}
+	files := map[string]string{}
+	for line := range strings.Lines(string(out)) {
+		if path, file, _ := strings.Cut(strings.TrimSpace(line), "="); file != "" {
+			files[path] = file
+		}
+	}
+	return files, nil
+}
+
+// Check tells what is wrong with the snippets of a page, of each the first mistake.
+func (c *Checker) Check(p *Page) error {
+	var wrong []error
+	var prelude []*ast.File
+	for _, s := range p.Prelude {
+		file, err := c.parse(s.Code, "", "")
+		if err == nil {
+			err = c.types(append(slices.Clone(prelude), file))
+		}
+		if err != nil {
+			wrong = append(wrong, place(p, s, err))
+			continue
+		}
+		prelude = append(prelude, file)
+	}
+	for _, s := range p.Snippets {
+		if err := c.snippet(s.Code, prelude); err != nil {
+			wrong = append(wrong, place(p, s, err))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// place says where a mistake is.
+func place(p *Page, s Snippet, err error) error {
+	line := s.Line
+	if mistake := (types.Error{}); errors.As(err, &mistake) {
+		if at := mistake.Fset.Position(mistake.Pos); at.Filename == "" && strings.Contains(s.Code, "\n") {
+			line += max(at.Line-2, 0) // the first line of what is compiled is made here
+		}
+		err = errors.New(mistake.Msg)
+	}
+	return fmt.Errorf("%s:%d: %w\n\t%s", p.Name, line, err, strings.ReplaceAll(s.Code, "\n", "\n\t"))
+}
+
+// shape is something that a snippet may be: what stands before and after it where it is
+// compiled.
+type shape struct{ before, after string }
+
+var (
+	whole        = shape{}
+	expression   = shape{"func _() { _ =", "}"}
+	typeName     = shape{"func _() { var _", "}"}
+	statements   = shape{"func _() {", "}"}
+	head         = shape{"func _() {", " {} }"}
+	returnsError = shape{"func _() error {", "panic(0) }"}
+	returnsBoth  = shape{"func _() (any, error) {", "panic(0) }"}
+)
+
+// shapes says what code may be, what is likeliest first.
+func shapes(code string) []shape {
+	if e, err := parser.ParseExpr(code); err == nil {
+		if _, call := e.(*ast.CallExpr); call {
+			return []shape{statements}
+		}
+		return []shape{expression, typeName}
+	}
+	return []shape{whole, statements, head, returnsError, returnsBoth}
+}
+
+// snippet checks code as what it may be. The error is that of the first shape in which it
+// can be parsed.
+func (c *Checker) snippet(code string, prelude []*ast.File) error {
+	var first error
+	parsed := false
+	for _, s := range shapes(code) {
+		file, err := c.parse(code, s.before, s.after)
+		if err == nil {
+			err = c.types(append(slices.Clone(prelude), file))
+			if err == nil {
+				return nil
+			}
+			if !parsed {
+				parsed, first = true, err
+			}
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// parse makes a file of code, with the imports that it needs.
+func (c *Checker) parse(code, before, after string) (*ast.File, error) {
+	code = leftOut(code)
+	source := func(imports string) string {
+		if strings.HasPrefix(code, "package ") {
+			return "\n" + code
+		}
+		return "package page; " + imports + before + "\n" + code + "\n" + after
+	}
+	file, err := parser.ParseFile(c.fset, "", source(""), 0)
+	if err != nil {
+		return nil, err
+	}
+	needed := map[string]bool{}
+	for _, id := range file.Unresolved {
+		if path, ok := c.paths[id.Name]; ok {
+			needed[path] = true
+		}
+	}
+	imports := ""
+	for _, path := range slices.Sorted(maps.Keys(needed)) {
+		imports += fmt.Sprintf("import %q; ", path)
+	}
+	return parser.ParseFile(c.fset, "", source(imports), 0)
+}
+
+// leftOut puts something that compiles in the place of code that is left out.
+func leftOut(code string) string {
+	code = strings.ReplaceAll(code, "{ … }", "{ panic(0) }")
+	lines := strings.Split(code, "\n")
+	for i, line := range lines {
+		if strings.TrimSpace(line) == "…" {
+			lines[i] = "println()"
+		}
+	}
+	return strings.Join(lines, "\n")
+}
+
+// types checks the types of files together with the prelude, unless one is a program of
+// its own. That a variable is not used is no mistake of a snippet.
+func (c *Checker) types(files []*ast.File) error {
+	last := files[len(files)-1]
+	if last.Name.Name != c.prelude.Name.Name {
+		files = files[len(files)-1:]
+	} else {
+		files = append([]*ast.File{c.prelude}, files...)
+	}
+	var wrong error
+	conf := types.Config{Importer: c.importer, Error: func(err error) {
+		if mistake := (types.Error{}); wrong == nil && (!errors.As(err, &mistake) || !mistake.Soft) {
+			wrong = err
+		}
+	}}
+	_, _ = conf.Check(last.Name.Name, c.fset, files, nil) // it has told Error of its error
+	return wrong
+}
