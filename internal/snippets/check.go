@@ -7,6 +7,7 @@ import (
 	"go/ast"
 	"go/importer"
 	"go/parser"
+	"go/scanner"
 	"go/token"
 	"go/types"
 	"io"
@@ -80,20 +81,22 @@ func exportData(flags []string) (map[string]string, error) {
 // Check tells what is wrong with the snippets of a page, of each the first mistake.
 func (c *Checker) Check(p *Page) error {
 	var wrong []error
-	var prelude []*ast.File
-	for _, s := range p.Prelude {
-		file, err := c.parse(s.Code, "", "")
-		if err == nil {
-			err = c.types(append(slices.Clone(prelude), file))
-		}
-		if err != nil {
-			wrong = append(wrong, place(p, s, err))
-			continue
-		}
-		prelude = append(prelude, file)
-	}
+	given := map[*Snippet][]*ast.File{nil: {c.prelude}}
 	for _, s := range p.Snippets {
-		if err := c.snippet(s.Code, prelude); err != nil {
+		files, ok := given[s.Given]
+		if !ok {
+			file, err := c.parse(s.Given.Code, "", "")
+			files = []*ast.File{c.prelude, file}
+			if err == nil {
+				err = c.types(files)
+			}
+			if err != nil {
+				wrong = append(wrong, place(p, *s.Given, err))
+				files = files[:1]
+			}
+			given[s.Given] = files
+		}
+		if err := c.snippet(s.Code, files); err != nil {
 			wrong = append(wrong, place(p, s, err))
 		}
 	}
@@ -102,14 +105,14 @@ func (c *Checker) Check(p *Page) error {
 
 // place says where a mistake is.
 func place(p *Page, s Snippet, err error) error {
-	line := s.Line
-	if mistake := (types.Error{}); errors.As(err, &mistake) {
-		if at := mistake.Fset.Position(mistake.Pos); at.Filename == "" && strings.Contains(s.Code, "\n") {
-			line += max(at.Line-2, 0) // the first line of what is compiled is made here
-		}
-		err = errors.New(mistake.Msg)
+	line, text := 0, err.Error()
+	if syntax := (scanner.ErrorList{}); errors.As(err, &syntax) {
+		line, text = syntax[0].Pos.Line, syntax[0].Msg
+	} else if mistake := (types.Error{}); errors.As(err, &mistake) {
+		line, text = mistake.Fset.Position(mistake.Pos).Line, mistake.Msg
 	}
-	return fmt.Errorf("%s:%d: %w\n\t%s", p.Name, line, err, strings.ReplaceAll(s.Code, "\n", "\n\t"))
+	line = s.Line + max(line-2, 0) // the first line of what is compiled is made by parse
+	return fmt.Errorf("%s:%d: %s\n\t%s", p.Name, line, text, strings.ReplaceAll(s.Code, "\n", "\n\t"))
 }
 
 // shape is something that a snippet may be: what stands before and after it where it is
@@ -119,11 +122,11 @@ type shape struct{ before, after string }
 var (
 	whole        = shape{}
 	expression   = shape{"func _() { _ =", "}"}
-	typeName     = shape{"func _() { var _", "}"}
-	statements   = shape{"func _() {", "}"}
+	typeName     = shape{"func _() { type _ =", "}"}
+	statements   = shape{"func _() {", "\n}"}
 	head         = shape{"func _() {", " {} }"}
-	returnsError = shape{"func _() error {", "panic(0) }"}
-	returnsBoth  = shape{"func _() (any, error) {", "panic(0) }"}
+	returnsError = shape{"func _() error {", "\npanic(0) }"}
+	returnsBoth  = shape{"func _() (any, error) {", "\npanic(0) }"}
 )
 
 // shapes says what code may be, what is likeliest first.
@@ -137,15 +140,15 @@ func shapes(code string) []shape {
 	return []shape{whole, statements, head, returnsError, returnsBoth}
 }
 
-// snippet checks code as what it may be. The error is that of the first shape in which it
-// can be parsed.
-func (c *Checker) snippet(code string, prelude []*ast.File) error {
+// snippet checks code as what it may be, beside what is given. The error is that of the
+// first shape in which it can be parsed.
+func (c *Checker) snippet(code string, given []*ast.File) error {
 	var first error
 	parsed := false
 	for _, s := range shapes(code) {
 		file, err := c.parse(code, s.before, s.after)
 		if err == nil {
-			err = c.types(append(slices.Clone(prelude), file))
+			err = c.types(append(slices.Clone(given), file))
 			if err == nil {
 				return nil
 			}
@@ -167,7 +170,7 @@ func (c *Checker) parse(code, before, after string) (*ast.File, error) {
 		if strings.HasPrefix(code, "package ") {
 			return "\n" + code
 		}
-		return "package page; " + imports + before + "\n" + code + "\n" + after
+		return "package page; " + imports + before + "\n" + code + after
 	}
 	file, err := parser.ParseFile(c.fset, "", source(""), 0)
 	if err != nil {
@@ -198,14 +201,12 @@ func leftOut(code string) string {
 	return strings.Join(lines, "\n")
 }
 
-// types checks the types of files together with the prelude, unless one is a program of
-// its own. That a variable is not used is no mistake of a snippet.
+// types checks the types of files together, or those of the last alone if it is a program
+// of its own. That a variable is not used is no mistake of a snippet.
 func (c *Checker) types(files []*ast.File) error {
 	last := files[len(files)-1]
 	if last.Name.Name != c.prelude.Name.Name {
-		files = files[len(files)-1:]
-	} else {
-		files = append([]*ast.File{c.prelude}, files...)
+		files = []*ast.File{last}
 	}
 	var wrong error
 	conf := types.Config{Importer: c.importer, Error: func(err error) {

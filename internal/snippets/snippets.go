@@ -11,13 +11,13 @@
 // expression or a type. "{ … }" stands for a body that is left out, of a function or a
 // block, and "…" on a line of its own for statements that are.
 //
-// Packages are imported by themselves (see Imports). What else a snippet takes for granted,
-// such as ctx, client and err, is declared in testdata/prelude.go for all pages, and for one
-// page in a comment that readers do not see:
+// Packages are imported by themselves (see [Imports]). What else a snippet takes for granted,
+// such as ctx, client and err, is declared in testdata/prelude.go for all pages, and in a
+// comment that readers do not see for what follows it on a page, up to the next of its kind:
 //
 //	<!-- go
-//	type User struct{ Name string }
-//	var id string
+//	type Repo struct{ Name string }
+//	var seq iter.Seq[Repo]
 //	-->
 package snippets
 
@@ -33,14 +33,14 @@ var Columns = []string{"you write", "it matches", "how to look", "what to do", "
 
 // Snippet is a piece of Go code on a page.
 type Snippet struct {
-	Line int // on which it begins, from 1
-	Code string
+	Line  int // on which it begins, from 1
+	Code  string
+	Given *Snippet // the declarations before it on the page; nil if there are none
 }
 
 // Page is what is of interest on a page.
 type Page struct {
 	Name     string // of the file, for messages
-	Prelude  []Snippet
 	Snippets []Snippet
 	Links    []Snippet // the targets of links
 }
@@ -59,9 +59,14 @@ func Parse(name, text string) (*Page, error) {
 		var err error
 		switch line := p.lines[p.at]; {
 		case strings.HasPrefix(line, fence):
-			err = p.block(line == fence+"go", fence, &p.page.Snippets)
+			var code Snippet
+			if code, err = p.block(fence); line == fence+"go" {
+				p.add(code)
+			}
 		case line == preludeBegin:
-			err = p.block(true, preludeEnd, &p.page.Prelude)
+			var given Snippet
+			given, err = p.block(preludeEnd)
+			p.given = &given
 		case strings.HasPrefix(line, "|"):
 			err = p.table()
 		default:
@@ -79,20 +84,23 @@ type reader struct {
 	page  *Page
 	lines []string
 	at    int // the line that is next
+	given *Snippet
 }
 
-// block reads lines up to one that is end, and keeps them if they are Go.
-func (r *reader) block(isGo bool, end string, to *[]Snippet) error {
+func (r *reader) add(s Snippet) {
+	s.Given = r.given
+	r.page.Snippets = append(r.page.Snippets, s)
+}
+
+// block reads lines up to one that is end.
+func (r *reader) block(end string) (Snippet, error) {
 	begin := r.at + 1
 	length := slices.Index(r.lines[begin:], end)
 	if length < 0 {
-		return fmt.Errorf("%s:%d: there is no %q after this", r.page.Name, begin, end)
-	}
-	if isGo {
-		*to = append(*to, Snippet{begin + 1, strings.Join(r.lines[begin:begin+length], "\n")})
+		return Snippet{}, fmt.Errorf("%s:%d: there is no %q after this", r.page.Name, begin, end)
 	}
 	r.at = begin + length + 1
-	return nil
+	return Snippet{Line: begin + 1, Code: strings.Join(r.lines[begin:begin+length], "\n")}, nil
 }
 
 // table reads the rows of a table.
@@ -107,7 +115,7 @@ func (r *reader) table() error {
 		for i, cell := range row {
 			if r.at > first && slices.Contains(Columns, heading[i]) {
 				for _, code := range spans(cell) {
-					r.page.Snippets = append(r.page.Snippets, Snippet{r.at + 1, code})
+					r.add(Snippet{Line: r.at + 1, Code: code})
 				}
 			}
 		}
@@ -170,6 +178,6 @@ func (r *reader) links(line string) {
 		line = strings.Replace(line, code, "", 1)
 	}
 	for _, found := range link.FindAllStringSubmatch(line, -1) {
-		r.page.Links = append(r.page.Links, Snippet{r.at + 1, found[1]})
+		r.page.Links = append(r.page.Links, Snippet{Line: r.at + 1, Code: found[1]})
 	}
 }
