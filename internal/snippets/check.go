@@ -2,6 +2,7 @@ package snippets
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"go/ast"
@@ -105,14 +106,25 @@ func (c *Checker) Check(p *Page) error {
 
 // place says where a mistake is.
 func place(p *Page, s Snippet, err error) error {
-	line, text := 0, err.Error()
+	text := err.Error()
 	if syntax := (scanner.ErrorList{}); errors.As(err, &syntax) {
-		line, text = syntax[0].Pos.Line, syntax[0].Msg
+		text = syntax[0].Msg
 	} else if mistake := (types.Error{}); errors.As(err, &mistake) {
-		line, text = mistake.Fset.Position(mistake.Pos).Line, mistake.Msg
+		text = mistake.Msg
 	}
-	line = s.Line + max(line-2, 0) // the first line of what is compiled is made by parse
+	line := s.Line + max(lineOf(err)-2, 0) // the first line of what is compiled is made by parse
 	return fmt.Errorf("%s:%d: %s\n\t%s", p.Name, line, text, strings.ReplaceAll(s.Code, "\n", "\n\t"))
+}
+
+// lineOf gives the line of a mistake in what is compiled, 0 if it is not known.
+func lineOf(err error) int {
+	if syntax := (scanner.ErrorList{}); errors.As(err, &syntax) {
+		return syntax[0].Pos.Line
+	}
+	if mistake := (types.Error{}); errors.As(err, &mistake) {
+		return mistake.Fset.Position(mistake.Pos).Line
+	}
+	return 0
 }
 
 // shape is something that a snippet may be: what stands before and after it where it is
@@ -141,26 +153,27 @@ func shapes(code string) []shape {
 }
 
 // snippet checks code as what it may be, beside what is given. The error is that of the
-// first shape in which it can be parsed.
+// first shape in which it can be parsed, or of the one in which most of it can.
 func (c *Checker) snippet(code string, given []*ast.File) error {
-	var first error
-	parsed := false
+	var syntax, mistake error
+	furthest := 0
 	for _, s := range shapes(code) {
 		file, err := c.parse(code, s.before, s.after)
-		if err == nil {
-			err = c.types(append(slices.Clone(given), file))
-			if err == nil {
-				return nil
+		if err != nil {
+			if at := lineOf(err); at > furthest {
+				furthest, syntax = at, err
 			}
-			if !parsed {
-				parsed, first = true, err
-			}
+			continue
 		}
-		if first == nil {
-			first = err
+		err = c.types(append(slices.Clone(given), file))
+		if err == nil {
+			return nil
+		}
+		if mistake == nil {
+			mistake = err
 		}
 	}
-	return first
+	return cmp.Or(mistake, syntax)
 }
 
 // parse makes a file of code, with the imports that it needs.
