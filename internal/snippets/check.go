@@ -24,9 +24,9 @@ import (
 // is the last element of its path.
 var Imports = []string{
 	"github.com/seed-0474a412/parley", "github.com/seed-0474a412/parley/api", "github.com/seed-0474a412/parley/parleytest",
-	"bytes", "context", "crypto/sha256", "crypto/tls", "crypto/x509", "encoding/json", "encoding/xml", "errors", "fmt", "io", "iter", "log",
-	"log/slog", "maps", "net", "net/http", "net/http/cookiejar", "net/http/httptest", "net/http/httptrace", "net/http/httputil",
-	"net/netip", "net/url", "os", "path/filepath", "slices", "strings", "sync", "testing", "testing/synctest", "time",
+	"bufio", "bytes", "context", "crypto/sha256", "crypto/tls", "crypto/x509", "encoding/json", "encoding/xml", "errors", "fmt", "io", "iter", "log",
+	"log/slog", "maps", "mime/multipart", "net", "net/http", "net/http/cookiejar", "net/http/httptest", "net/http/httptrace", "net/http/httputil",
+	"net/netip", "net/textproto", "net/url", "os", "path/filepath", "slices", "strings", "sync", "syscall", "testing", "testing/synctest", "time",
 }
 
 // Checker compiles snippets, as far as it takes to know that they are right: it parses

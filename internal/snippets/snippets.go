@@ -29,7 +29,7 @@ import (
 )
 
 // Columns are the headings of the columns of tables that hold Go code.
-var Columns = []string{"you write", "it matches", "how to look", "what to do", "one line"}
+var Columns = []string{"you write", "you wrote with net/http", "it matches", "how to look", "what to do", "one line"}
 
 // Snippet is a piece of Go code on a page.
 type Snippet struct {
