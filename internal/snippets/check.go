@@ -157,7 +157,7 @@ func shapes(code string) []shape {
 func (c *Checker) snippet(code string, given []*ast.File) error {
 	var syntax, mistake error
 	furthest := 0
-	for _, s := range shapes(code) {
+	for _, s := range shapes(leftOut(code)) {
 		file, err := c.parse(code, s.before, s.after)
 		if err != nil {
 			if at := lineOf(err); at > furthest {

@@ -53,8 +53,11 @@ const (
 
 // Parse reads a page. The error tells of the first block without an end, or row of a
 // table that has not as many cells as its heading.
-func Parse(name, text string) (*Page, error) {
-	p := &reader{page: &Page{Name: name}, lines: strings.Split(text, "\n")}
+func Parse(name, text string) (*Page, error) { return ParseColumns(name, text, Columns...) }
+
+// ParseColumns is Parse with other columns than those that hold Go code.
+func ParseColumns(name, text string, columns ...string) (*Page, error) {
+	p := &reader{page: &Page{Name: name}, lines: strings.Split(text, "\n"), columns: columns}
 	for p.at < len(p.lines) {
 		var err error
 		switch line := p.lines[p.at]; {
@@ -85,6 +88,8 @@ type reader struct {
 	lines []string
 	at    int // the line that is next
 	given *Snippet
+
+	columns []string
 }
 
 func (r *reader) add(s Snippet) {
@@ -113,7 +118,7 @@ func (r *reader) table() error {
 		}
 		r.links(r.lines[r.at])
 		for i, cell := range row {
-			if r.at > first && slices.Contains(Columns, heading[i]) {
+			if r.at > first && slices.Contains(r.columns, heading[i]) {
 				for _, code := range spans(cell) {
 					r.add(Snippet{Line: r.at + 1, Code: code})
 				}

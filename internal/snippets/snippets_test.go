@@ -43,7 +43,7 @@ func pages(t *testing.T) []string {
 // least is how many snippets there are at least on the pages that are made of them, so
 // that a change of the tables' headings does not go unnoticed.
 var least = map[string]int{
-	"README.md": 80, "from-requests.md": 80, "from-httpx.md": 80, "from-nethttp.md": 80, "from-resty.md": 80, "when-it-goes-wrong.md": 60,
+	"README.md": 60, "from-requests.md": 80, "from-httpx.md": 80, "from-nethttp.md": 80, "from-resty.md": 80, "when-it-goes-wrong.md": 60,
 }
 
 func TestPages_everySnippetCompiles(t *testing.T) {
@@ -120,6 +120,7 @@ func TestCheck(t *testing.T) {
 		{"a statement that returns too much", "```go\nreturn 1, 2, 3\n```", "page.md:2: "},
 		{"variables that are not used", "```go\nresp, err := client.Get(ctx, path)\n```", ""},
 		{"left out", "```go\nfor {\n\t…\n}\nf := func() error { … }\n```", ""},
+		{"left out of a value", "```go\n[]func() error{func() error { … }}\n```", ""},
 		{"the head of a loop", "```go\nfor line, err := range resp.Lines()\n```", ""},
 		{"the head of a loop over nothing", "```go\nfor line, err := range resp.Bytes()\n```", "page.md:2: "},
 		{"a type", "```go\n*parley.Error\n```", ""},
