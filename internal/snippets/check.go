@@ -145,7 +145,7 @@ var (
 func shapes(code string) []shape {
 	if e, err := parser.ParseExpr(code); err == nil {
 		if _, call := e.(*ast.CallExpr); call {
-			return []shape{statements}
+			return []shape{statements, expression}
 		}
 		return []shape{expression, typeName}
 	}
@@ -169,9 +169,7 @@ func (c *Checker) snippet(code string, given []*ast.File) error {
 		if err == nil {
 			return nil
 		}
-		if mistake == nil {
-			mistake = err
-		}
+		mistake = cmp.Or(mistake, err)
 	}
 	return cmp.Or(mistake, syntax)
 }
