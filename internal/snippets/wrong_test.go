@@ -88,7 +88,9 @@ var silent = http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 // resolver answers every question with one error.
 type resolver struct{ err error }
 
-func (r resolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) { return nil, r.err }
+func (r resolver) LookupNetIP(context.Context, string, string) ([]netip.Addr, error) {
+	return nil, r.err
+}
 
 var timeouts = []wrong{
 	{"no connection comes free", parley.ErrPoolTimeout, bubble(func(t *testing.T) error {
@@ -309,7 +311,10 @@ var retried = []wrong{
 		return err
 	})},
 	{"no time is left", parley.ErrTotalTimeout, get(silent, parley.WithRetry(parley.RetryPolicy{}), parley.WithTimeout(70*time.Second))},
-	{"the budget is used up", parley.ErrResponseTimeout, get(silent, parley.WithRetry(parley.RetryPolicy{Budget: &parley.RetryBudget{Share: -1, Burst: 1}, Tries: 5}))},
+	{"the budget is used up", parley.ErrResponseTimeout, func(t *testing.T) error {
+		budget := &parley.RetryBudget{Share: -1, Burst: 1}
+		return get(silent, parley.WithRetry(parley.RetryPolicy{Budget: budget, Tries: 5}))(t)
+	}},
 }
 
 // volatile is what differs from run to run in a text, and what stands for it on the page.
