@@ -205,10 +205,10 @@ func (r *Response) textInto(v any) (ok bool, err error) {
 		return true, nil
 	}
 	if rv := reflect.ValueOf(v); rv.Kind() == reflect.Pointer && rv.IsNil() {
-		return true, r.decodeError("text", errors.New("a nil pointer cannot be decoded into"))
+		return true, r.decodeError("as text", errors.New("a nil pointer cannot be decoded into"))
 	}
 	if err := into.UnmarshalText([]byte(text)); err != nil {
-		return true, r.decodeError("text", err)
+		return true, r.decodeError("as text", err)
 	}
 	return true, nil
 }
@@ -224,7 +224,7 @@ func (r *Response) form(v any) error {
 		err = fillForm(fields, v)
 	}
 	if err != nil {
-		return r.decodeError("form", err)
+		return r.decodeError("as a form", err)
 	}
 	return nil
 }

@@ -160,7 +160,7 @@ func (r *Response) JSON(v any) error {
 		return err
 	}
 	if err := json.Unmarshal(r.unicode(b, charset.JSON), v); err != nil {
-		return r.decodeError("JSON", err)
+		return r.decodeError("as JSON", err)
 	}
 	return nil
 }
@@ -176,7 +176,7 @@ func (r *Response) XML(v any) error {
 	// The declaration names what the text was before.
 	d.CharsetReader = func(_ string, decoded io.Reader) (io.Reader, error) { return decoded, nil }
 	if err := d.Decode(v); err != nil {
-		return r.decodeError("XML", err)
+		return r.decodeError("as XML", err)
 	}
 	return nil
 }
