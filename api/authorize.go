@@ -205,9 +205,9 @@ func (t *tokenFetcher) ask(ctx context.Context, refresh string) (parley.Token, e
 	if answer.AccessToken == "" {
 		refused := new(OAuthError)
 		if resp.JSON(refused) == nil { // some servers say so in a 200
-			return parley.Token{}, resourceError("auth", resp, refused)
+			return parley.Token{}, answerError("auth", resp, refused)
 		}
-		return parley.Token{}, resourceError("auth", resp, fmt.Errorf("%w: there is no access_token in the answer", parley.ErrAuth))
+		return parley.Token{}, answerError("auth", resp, fmt.Errorf("%w: there is no access_token in the answer", parley.ErrAuth))
 	}
 	if answer.RefreshToken != "" {
 		t.refresh = answer.RefreshToken

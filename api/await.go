@@ -3,12 +3,9 @@ package api
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/seed-0474a412/parley"
@@ -202,7 +199,7 @@ func saysBusy(resp *parley.Response) bool {
 	if resp.StatusCode != http.StatusTooManyRequests && resp.StatusCode != http.StatusServiceUnavailable {
 		return false
 	}
-	_, ok := retryAfterOf(resp, time.Now())
+	_, ok := retryAfter(resp.Header, time.Now())
 	return ok
 }
 
@@ -217,14 +214,14 @@ func (w *waiting) where(resp *parley.Response) (string, error) {
 		return ref, nil
 	}
 	if w.polls == 0 && w.method == http.MethodPost {
-		return "", resourceError("await", resp, fmt.Errorf("the answer to a POST names nothing to poll: %w", http.ErrNoLocation))
+		return "", answerError("await", resp, fmt.Errorf("the answer to a POST names nothing to poll: %w", http.ErrNoLocation))
 	}
 	return resp.Request.URL.String(), nil
 }
 
 // pause waits for the time of the next poll.
 func (w *waiting) pause(ctx context.Context, resp *parley.Response, next string) error {
-	wait, said := retryAfterOf(resp, time.Now())
+	wait, said := retryAfter(resp.Header, time.Now())
 	if !said {
 		wait = w.interval
 		w.interval = min(w.interval+w.interval/2, w.policy.MaxInterval)
@@ -247,14 +244,7 @@ func (w *waiting) pause(ctx context.Context, resp *parley.Response, next string)
 		return nil
 	case <-ctx.Done():
 	}
-	err := context.Cause(ctx)
-	if plain := ctx.Err(); !errors.Is(err, plain) {
-		err = fmt.Errorf("%w: %w", plain, err)
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
-		err = fmt.Errorf("%w: %w", parley.ErrTotalTimeout, err)
-	}
-	return w.failed(resp, err)
+	return w.failed(resp, contextError(ctx))
 }
 
 func (w *waiting) notDone(resp *parley.Response, next string, elapsed time.Duration) error {
@@ -267,25 +257,7 @@ func (w *waiting) notDone(resp *parley.Response, next string, elapsed time.Durat
 
 // failed is an error about the waiting.
 func (w *waiting) failed(resp *parley.Response, err error) error {
-	return &parley.Error{
-		Op: "await", Method: resp.Request.Method, URL: resp.Request.URL, Phase: parley.PhaseResponse,
-		Sent: parley.Answering, Elapsed: time.Since(w.began), Err: err,
-	}
-}
-
-// retryAfterOf reads Retry-After (RFC 9110, section 10.2.3). A date counts from that of the
-// answer, whose clock is the same.
-func retryAfterOf(resp *parley.Response, now time.Time) (wait time.Duration, ok bool) {
-	v := strings.Trim(resp.Header.Get("Retry-After"), " \t")
-	if n, err := strconv.ParseUint(v, 10, 31); err == nil {
-		return time.Duration(n) * time.Second, true
-	}
-	at, err := http.ParseTime(v)
-	if err != nil {
-		return 0, false
-	}
-	if date, err := http.ParseTime(resp.Header.Get("Date")); err == nil {
-		now = date
-	}
-	return max(at.Sub(now), 0), true
+	e := answerError("await", resp, err)
+	e.Elapsed = time.Since(w.began)
+	return e
 }

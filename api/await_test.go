@@ -120,7 +120,7 @@ func TestAwait(t *testing.T) {
 		},
 		"Retry-After has a bound": {
 			"POST", []string{`{"status":202,"header":{"Location":"/1","Retry-After":"86400"}}`, `{"status":202,"header":{"Retry-After":"99999999999999999999"}}`, `{"status":200}`}, nil,
-			[]string{"POST a.test/v1/jobs 0s", "GET a.test/1 1m0s", "GET a.test/1 1m1s"}, nil,
+			[]string{"POST a.test/v1/jobs 0s", "GET a.test/1 1m0s", "GET a.test/1 2m0s"}, nil,
 		},
 		"303 leads to the result": {
 			"POST", []string{`{"status":202,"header":{"Location":"/1"}}`, `{"status":303,"header":{"Location":"/result"}}`, `{"status":200,"content":"r"}`}, nil,

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -175,11 +176,11 @@ func (b *Balancer) prepare(base string) (err error) {
 	if c.EjectFor < 0 || c.MaxEject < 0 {
 		return errors.New("EjectFor and MaxEject cannot be less than 0: to leave out no server set EjectAfter to -1")
 	}
-	c.Tries = max(1, orDefault(c.Tries, DefaultBalancerTries))
-	c.EjectAfter = max(0, orDefault(c.EjectAfter, DefaultEjectAfter))
-	c.MaxEject = orDefault(c.MaxEject, DefaultMaxEject)
-	c.EjectFor = min(orDefault(c.EjectFor, DefaultEjectFor), c.MaxEject)
-	c.Refresh = orDefault(c.Refresh, DefaultRefresh)
+	c.Tries = max(1, cmp.Or(c.Tries, DefaultBalancerTries))
+	c.EjectAfter = max(0, cmp.Or(c.EjectAfter, DefaultEjectAfter))
+	c.MaxEject = cmp.Or(c.MaxEject, DefaultMaxEject)
+	c.EjectFor = min(cmp.Or(c.EjectFor, DefaultEjectFor), c.MaxEject)
+	c.Refresh = cmp.Or(c.Refresh, DefaultRefresh)
 	b.fleet = newFleet(healthPolicy{after: c.EjectAfter, base: c.EjectFor, max: c.MaxEject})
 	entries, err := newEntries(c.Servers, b.base, c.KeepHost)
 	if err != nil {
@@ -187,13 +188,6 @@ func (b *Balancer) prepare(base string) (err error) {
 	}
 	b.fleet.set(entries)
 	return nil
-}
-
-func orDefault[T int | time.Duration](v, otherwise T) T {
-	if v == 0 {
-		return otherwise
-	}
-	return v
 }
 
 // NewClient makes a session whose base URL is that of the balancer and whose requests it

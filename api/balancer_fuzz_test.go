@@ -96,12 +96,14 @@ func FuzzTranslate(f *testing.F) {
 	})
 }
 
-func FuzzSparedFor(f *testing.F) {
+func FuzzRetryAfter(f *testing.F) {
 	for _, v := range []string{"", "0", "120", "-1", "1.5", "99999999999999999999", "Mon, 02 Jan 2036 15:04:05 GMT", " 1"} {
 		f.Add(v)
 	}
 	now := time.Unix(1_700_000_000, 0)
 	f.Fuzz(func(t *testing.T, v string) {
-		require.GreaterOrEqual(t, sparedFor(v, now), time.Duration(0))
+		wait, ok := retryAfter(http.Header{"Retry-After": {v}}, now)
+		require.GreaterOrEqual(t, wait, time.Duration(0))
+		require.True(t, ok || wait == 0)
 	})
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -54,8 +55,8 @@ func (b *Balancer) Probe(c *parley.Client, p Probe) error {
 	if p.Interval < 0 || p.Timeout < 0 {
 		return errors.New("api: probe: Interval and Timeout cannot be less than 0")
 	}
-	p.Interval = orDefault(p.Interval, DefaultProbeInterval)
-	p.Timeout = orDefault(p.Timeout, DefaultProbeTimeout)
+	p.Interval = cmp.Or(p.Interval, DefaultProbeInterval)
+	p.Timeout = cmp.Or(p.Timeout, DefaultProbeTimeout)
 	p.Options = slices.Clone(p.Options)
 	if p.Healthy == nil {
 		p.Healthy = func(resp *parley.Response) bool { return resp.StatusCode/100 == 2 }

@@ -3,11 +3,9 @@ package api
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/seed-0474a412/parley"
@@ -207,7 +205,8 @@ func (b *Balancer) verdict(ctx context.Context, resp *parley.Response, err error
 	case err != nil:
 		return saysFailing, 0
 	case resp.StatusCode == http.StatusServiceUnavailable:
-		return saysFailing, sparedFor(resp.Header.Get("Retry-After"), time.Now())
+		wait, _ := retryAfter(resp.Header, time.Now()) // 0: it says nothing
+		return saysFailing, wait
 	}
 	return saysFailing, 0
 }
@@ -264,22 +263,3 @@ func (b *Balancer) moves(req *parley.Request, resp *parley.Response, err error) 
 func isAny(err error, kinds ...error) bool {
 	return slices.ContainsFunc(kinds, func(kind error) bool { return errors.Is(err, kind) })
 }
-
-// sparedFor reads a Retry-After (RFC 9110, section 10.2.3); 0 for none, for a past date
-// and for what is neither a number of seconds nor a date.
-func sparedFor(v string, now time.Time) time.Duration {
-	if n, err := strconv.ParseUint(v, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(n, maxSpared)) * time.Second
-	}
-	at, err := http.ParseTime(v)
-	if err != nil {
-		return 0
-	}
-	return max(at.Sub(now), 0)
-}
-
-// maxSpared is more seconds than any server is left out for, and fits a time.Duration.
-const maxSpared = 1 << 32
-
-// errorKind gives an error its kind.
-func errorKind(kind, err error) error { return fmt.Errorf("%w: %w", kind, err) }

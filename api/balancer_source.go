@@ -163,7 +163,7 @@ func (r *refresher) run(ctx context.Context, b *Balancer) error {
 		select {
 		case <-flight:
 		case <-ctx.Done():
-			return callerGone(ctx)
+			return contextError(ctx)
 		}
 	}
 	if b.known() {
@@ -175,18 +175,6 @@ func (r *refresher) run(ctx context.Context, b *Balancer) error {
 		return errorKind(ErrNoServer, r.err)
 	}
 	return ErrNoServer
-}
-
-// callerGone is the end of a context as the other errors have it.
-func callerGone(ctx context.Context) error {
-	cause := context.Cause(ctx)
-	switch {
-	case errors.Is(cause, parley.ErrTotalTimeout) || cause == context.Canceled:
-		return cause
-	case errors.Is(cause, context.DeadlineExceeded):
-		return errorKind(parley.ErrTotalTimeout, cause)
-	}
-	return errorKind(ctx.Err(), cause)
 }
 
 // ask starts a question, which ends by itself. r.mu is held.

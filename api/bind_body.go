@@ -1,8 +1,6 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
 	"fmt"
 	"io"
 	"maps"
@@ -391,27 +389,8 @@ func (p *bindPlan) field(t reflect.Type, role bindRole) bindPut {
 		if bindNil(v) {
 			return nil
 		}
-		members, err := bindMembers(v.Interface())
+		members, err := jsonMembers(v.Interface())
 		maps.Copy(c.fields, members)
 		return err
 	}
-}
-
-// bindMembers gives the members of what is a JSON object.
-func bindMembers(v any) (map[string]any, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode %T as JSON: %w", v, err)
-	}
-	var raw map[string]json.RawMessage
-	if err := json.Unmarshal(buf.Bytes(), &raw); err != nil {
-		return nil, fmt.Errorf("a %T becomes no JSON object: %w", v, err)
-	}
-	members := make(map[string]any, len(raw))
-	for name, value := range raw {
-		members[name] = value
-	}
-	return members, nil
 }

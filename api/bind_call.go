@@ -60,7 +60,7 @@ func (c *bindCall) setField(path []string, value any) error {
 		case map[string]any:
 			within = next
 		case json.RawMessage:
-			members, err := bindMembers(next)
+			members, err := jsonMembers(next)
 			if err != nil {
 				return fmt.Errorf("member %q: %w", name, err)
 			}
@@ -95,7 +95,7 @@ func (f *bindFunc) prepare(args []reflect.Value) (ref string, opts []parley.Requ
 	}
 	if err != nil {
 		f.giveUp(c.body)
-		return "", nil, &parley.Error{Op: "build", Method: f.method, Phase: parley.PhaseRequest, Sent: parley.NotSent, Err: err}
+		return "", nil, callError(f.method, err)
 	}
 	if c.media != nil { // weaker than what an argument says
 		c.opts = slices.Insert(c.opts, len(f.opts), c.media)

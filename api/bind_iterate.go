@@ -3,8 +3,8 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"iter"
-	"mime"
 	"net/http"
 	"reflect"
 	"strings"
@@ -56,7 +56,7 @@ func (p *bindPlan) iterator(t, item reflect.Type, format string, path []string) 
 				yield(reflect.Zero(item), err)
 				return
 			}
-			if bindNoContent(resp) {
+			if hasNoContent(resp) {
 				resp.Close()
 				return
 			}
@@ -175,9 +175,9 @@ func bindWalk(resp *parley.Response, item reflect.Type, format string, path []st
 	}
 	switch format {
 	case "array":
-		bindEach(parley.JSONArray[json.RawMessage](resp, nil, path...), item, yield)
+		bindEach(resp, parley.JSONArray[json.RawMessage](resp, nil, path...), item, yield)
 	case "jsonlines":
-		bindEach(parley.JSONLines[json.RawMessage](resp, nil), item, yield)
+		bindEach(resp, parley.JSONLines[json.RawMessage](resp, nil), item, yield)
 	case "lines":
 		bindRange(resp.Lines(), yield)
 	case "chunks":
@@ -192,19 +192,17 @@ func bindWalk(resp *parley.Response, item reflect.Type, format string, path []st
 		bindEvents(resp, item, yield)
 	default:
 		resp.Close() // what it is says that it is of no use
-		media := resp.Header.Get("Content-Type")
-		yield(reflect.Zero(item), bindDecoding("no way to go through %q by %s; the tag result names one", media[:min(len(media), 64)], item))
+		yield(reflect.Zero(item), answerError("decode", resp, fmt.Errorf("%w: no way to go through %.64q by %s; the tag result names one", parley.ErrDecoding, mediaOf(resp), item)))
 	}
 }
 
 // bindStreamOf gives the format by the media type of an answer; "" for none.
 func bindStreamOf(resp *parley.Response, item reflect.Type) string {
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	media := mediaOf(resp)
 	switch {
-	case media == "application/x-ndjson", media == "application/ndjson", media == "application/jsonl",
-		media == "application/x-jsonlines", media == "application/jsonlines", media == "application/x-jsonl":
+	case isJSONLines(media):
 		return "jsonlines"
-	case media == "application/json", strings.HasSuffix(media, "+json"):
+	case isJSON(media):
 		return "array"
 	case media == "text/event-stream":
 		return "events"
@@ -217,14 +215,14 @@ func bindStreamOf(resp *parley.Response, item reflect.Type) string {
 }
 
 // bindEach decodes each of several JSON values.
-func bindEach(seq iter.Seq2[json.RawMessage, error], item reflect.Type, yield bindYield) {
+func bindEach(resp *parley.Response, seq iter.Seq2[json.RawMessage, error], item reflect.Type, yield bindYield) {
 	n := -1
 	for raw, err := range seq {
 		n++
 		v := reflect.New(item)
 		if err == nil {
 			if failed := json.Unmarshal(raw, v.Interface()); failed != nil {
-				v, err = reflect.New(item), bindDecoding("in value %d: %w", n, failed)
+				v, err = reflect.New(item), answerError("decode", resp, fmt.Errorf("%w in element %d: %w", parley.ErrDecoding, n, failed))
 			}
 		}
 		if !yield(v.Elem(), err) {
@@ -243,7 +241,7 @@ func bindEvents(resp *parley.Response, item reflect.Type, yield bindYield) {
 			v.Elem().SetString(event.Data)
 		default:
 			if failed := json.Unmarshal([]byte(event.Data), v.Interface()); failed != nil {
-				v, err = reflect.New(item), bindDecoding("in the data of an event: %w", failed)
+				v, err = reflect.New(item), answerError("decode", resp, fmt.Errorf("%w in the data of an event: %w", parley.ErrDecoding, failed))
 			}
 		}
 		if !yield(v.Elem(), err) {

@@ -136,20 +136,11 @@ func bindAs(resp *parley.Response, t reflect.Type, decode bindDecode) (reflect.V
 		return reflect.Zero(t), err
 	}
 	into := reflect.New(t)
-	if bindNoContent(resp) {
+	if hasNoContent(resp) {
 		return into.Elem(), nil
 	}
 	err := decode(resp, into.Elem())
 	return into.Elem(), err
-}
-
-// bindNoContent reports whether an answer has no content by its nature.
-func bindNoContent(resp *parley.Response) bool {
-	switch resp.StatusCode {
-	case http.StatusNoContent, http.StatusResetContent:
-		return true
-	}
-	return resp.Request != nil && resp.Request.Method == http.MethodHead
 }
 
 // decoder gives how an answer becomes a value of a type; nil if it does not.
@@ -196,7 +187,7 @@ func (p *bindPlan) decoder(t reflect.Type, format string, path []string) bindDec
 			if err := resp.JSON(&raw); err != nil {
 				return err
 			}
-			return bindMember(raw, path, bindTarget(into))
+			return bindMember(resp, raw, path, bindTarget(into))
 		}
 	}
 	p.wrong("has the tag result %q, which is not for a %s: json and xml are, json also with the way to a member (json data.user)", strings.TrimSpace(format+" "+strings.Join(path, ".")), t)
@@ -216,24 +207,17 @@ func bindTarget(into reflect.Value) any {
 }
 
 // bindMember decodes what is at a path in a JSON object.
-func bindMember(raw json.RawMessage, path []string, v any) error {
-	for i, name := range path {
-		var members map[string]json.RawMessage
-		if err := json.Unmarshal(raw, &members); err != nil {
-			return bindDecoding("what should have the member %q is no object: %w", name, err)
-		}
-		var ok bool
-		if raw, ok = members[name]; !ok {
-			return bindDecoding("there is no member %q", strings.Join(path[:i+1], "."))
-		}
+func bindMember(resp *parley.Response, raw json.RawMessage, path []string, v any) error {
+	value, missing, err := jsonAt(raw, path)
+	switch {
+	case err != nil:
+	case missing != nil:
+		err = fmt.Errorf("there is no member %.64q", strings.Join(missing, "."))
+	default:
+		err = json.Unmarshal(value, v)
 	}
-	if err := json.Unmarshal(raw, v); err != nil {
-		return bindDecoding("in %q: %w", strings.Join(path, "."), err)
+	if err != nil {
+		return answerError("decode", resp, fmt.Errorf("%w at %.64q: %w", parley.ErrDecoding, strings.Join(path, "."), err))
 	}
 	return nil
-}
-
-// bindDecoding gives an error of decoding its kind.
-func bindDecoding(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", parley.ErrDecoding, fmt.Errorf(format, args...))
 }

@@ -110,7 +110,7 @@ func (p EditPolicy) condition(got *parley.Response) (parley.RequestOption, error
 	if p.Unconditional {
 		return nil, nil
 	}
-	return nil, resourceError("edit", got, ErrNoValidator)
+	return nil, answerError("edit", got, ErrNoValidator)
 }
 
 // isStrongTag reports whether s is a strong entity tag (RFC 9110, section 8.8.3).
@@ -124,8 +124,8 @@ func isStrongTag(s string) bool {
 // editable decodes JSON so that what is encoded again is the same.
 func editable[T any](got *parley.Response) (T, error) {
 	var v T
-	if media := contentMedia(got); media != "" && !isJSONMedia(media) {
-		return v, resourceError("edit", got, fmt.Errorf("%w: Edit is for JSON, not for %.64q", parley.ErrDecoding, media))
+	if media := mediaOf(got); media != "" && !isJSON(media) {
+		return v, answerError("edit", got, fmt.Errorf("%w: Edit is for JSON, not for %.64q", parley.ErrDecoding, media))
 	}
 	var raw json.RawMessage
 	if err := got.JSON(&raw); err != nil {
@@ -134,19 +134,7 @@ func editable[T any](got *parley.Response) (T, error) {
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.UseNumber()
 	if err := d.Decode(&v); err != nil {
-		return v, resourceError("edit", got, fmt.Errorf("%w: %w", parley.ErrDecoding, err))
+		return v, answerError("edit", got, fmt.Errorf("%w: %w", parley.ErrDecoding, err))
 	}
 	return v, nil
-}
-
-// resourceError is an error about an answer.
-func resourceError(op string, resp *parley.Response, err error) error {
-	e := &parley.Error{Op: op, Phase: parley.PhaseResponse, Sent: parley.Answering, Err: err}
-	if errors.Is(err, parley.ErrDecoding) {
-		e.Phase = parley.PhaseDecode
-	}
-	if resp.Request != nil {
-		e.Method, e.URL = resp.Request.Method, resp.Request.URL
-	}
-	return e
 }

@@ -47,9 +47,6 @@ func NewGraph(c *parley.Client, url string, opts ...parley.RequestOption) *Graph
 // Client gives the session that g calls over.
 func (g *Graph) Client() *parley.Client { return g.client }
 
-// Format prints where operations go to, for all verbs, and nothing that may be secret.
-func (g *Graph) Format(s fmt.State, _ rune) { printWrapper(s, "Graph", g.client, g.url) }
-
 // graphConfig is what options say of a Graph. Its map is never changed.
 type graphConfig struct {
 	operation  string
@@ -124,7 +121,7 @@ func Execute[T any](ctx context.Context, g *Graph, query string, vars any, opts 
 func (g *Graph) Execute(ctx context.Context, query string, vars any, opts ...parley.RequestOption) (*GraphAnswer, error) {
 	c, err := g.newCall(query, vars, opts, "query")
 	if err != nil {
-		return nil, wrongCall(err)
+		return nil, callError("", err)
 	}
 	if c.how.persisted && c.files == nil && !g.plain.Load() {
 		return c.persisted(ctx)
@@ -267,7 +264,7 @@ func getParams(req graphRequest) (parley.Params, error) {
 func (c *graphCall) exchange(ctx context.Context, what sending) (*GraphAnswer, error) {
 	method, opts, err := c.encoded(what, parley.WithHeader("Accept", acceptGraph))
 	if err != nil {
-		return nil, wrongCall(err)
+		return nil, callError("", err)
 	}
 	resp, err := c.graph.client.Request(ctx, method, c.graph.url, opts...)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"mime"
 	"slices"
 
 	"github.com/seed-0474a412/parley"
@@ -52,7 +51,7 @@ func (a *GraphAnswer) Decode(v any) error {
 		return nil
 	}
 	if err := json.Unmarshal(a.Data, v); err != nil {
-		return wrongAnswer(a.Response, fmt.Errorf("%w as the data: %w", parley.ErrDecoding, err))
+		return answerError("decode", a.Response, fmt.Errorf("%w as the data: %w", parley.ErrDecoding, err))
 	}
 	return nil
 }
@@ -76,9 +75,9 @@ func typedGraph[T any](a *GraphAnswer) (T, error) {
 // appendix A).
 func readGraph(resp *parley.Response) (*GraphAnswer, error) {
 	status := resp.Err()
-	if graphMediaOf(resp) != graphMedia && resp.StatusCode != 200 {
+	if mediaOf(resp) != graphMedia && resp.StatusCode != 200 {
 		if status == nil {
-			status = wrongAnswer(resp, fmt.Errorf("%w: status %d without the type %s is no answer of GraphQL", parley.ErrDecoding, resp.StatusCode, graphMedia))
+			status = answerError("decode", resp, fmt.Errorf("%w: status %d without the type %s is no answer of GraphQL", parley.ErrDecoding, resp.StatusCode, graphMedia))
 		}
 		return nil, status
 	}
@@ -90,19 +89,12 @@ func readGraph(resp *parley.Response) (*GraphAnswer, error) {
 			a.Response = resp
 			return a, nil
 		}
-		err = wrongAnswer(resp, err)
+		err = answerError("decode", resp, err)
 	}
 	if status != nil {
 		err = fmt.Errorf("%w: %w", status, err)
 	}
 	return nil, err
-}
-
-// graphMediaOf gives the media type in lower case, without parameters.
-func graphMediaOf(resp *parley.Response) string {
-	// A type is given also where the parameters are malformed.
-	media, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	return media
 }
 
 // parseGraph reads a response (GraphQL, section 7.1): there must be data or errors.
@@ -161,7 +153,7 @@ func (e GraphErrors) check() error {
 var ErrNotGraph error = &answerKind{"no answer by GraphQL", parley.ErrDecoding}
 
 func notGraph(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrNotGraph, fmt.Errorf(format, args...))
+	return errorKind(ErrNotGraph, fmt.Errorf(format, args...))
 }
 
 // persisted is what a server says of a persisted query.

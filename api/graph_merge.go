@@ -1,26 +1,10 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 )
-
-// jsonTree decodes JSON into maps, slices, strings, json.Number, bool and nil.
-func jsonTree(raw []byte) (any, error) {
-	d := json.NewDecoder(bytes.NewReader(raw))
-	d.UseNumber()
-	var tree any
-	if err := d.Decode(&tree); err != nil {
-		return nil, err
-	}
-	if _, err := d.Token(); err != io.EOF {
-		return nil, errors.New("more follows after the value")
-	}
-	return tree, nil
-}
 
 // graphMerge puts together what a server delivers of one operation, step by step. It
 // understands the format with ids and pending results (GraphQL, draft of incremental

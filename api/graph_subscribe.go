@@ -70,7 +70,7 @@ func (g *Graph) Subscribe(ctx context.Context, query string, vars any, opts ...p
 		defer resp.Close()
 		var payloads iter.Seq2[json.RawMessage, error]
 		var merge graphMerge
-		switch media := graphMediaOf(resp); {
+		switch media := mediaOf(resp); {
 		case media == "text/event-stream" && resp.StatusCode == 200:
 			payloads = eventPayloads(resp)
 		case media == "multipart/mixed" && resp.StatusCode == 200:
@@ -83,7 +83,7 @@ func (g *Graph) Subscribe(ctx context.Context, query string, vars any, opts ...p
 			var answer *GraphAnswer
 			if err == nil {
 				if answer, err = merge.next(raw); err != nil {
-					err = wrongAnswer(resp, err)
+					err = answerError("decode", resp, err)
 				}
 			}
 			switch {
@@ -107,14 +107,14 @@ func (g *Graph) Subscribe(ctx context.Context, query string, vars any, opts ...p
 func (g *Graph) open(ctx context.Context, query string, vars any, opts []parley.RequestOption) (*parley.Response, error) {
 	c, err := g.newCall(query, vars, opts, "query", "subscription")
 	if err != nil {
-		return nil, wrongCall(err)
+		return nil, callError("", err)
 	}
 	method, all, err := c.encoded(sendDocument,
 		parley.WithHeader("Accept", acceptStream), parley.WithHeader("Cache-Control", "no-cache"),
 		parley.WithTimeouts(parley.Timeouts{Response: parley.NoTimeout, Read: parley.NoTimeout}),
 	)
 	if err != nil {
-		return nil, wrongCall(err)
+		return nil, callError("", err)
 	}
 	return g.client.Stream(ctx, method, g.url, all...)
 }
@@ -156,7 +156,7 @@ func eventPayloads(resp *parley.Response) iter.Seq2[json.RawMessage, error] {
 				data = append([]byte{}, value...)
 			case name == "data":
 				if len(data)+len(value) > maxEventLines {
-					yield(nil, wrongAnswer(resp, fmt.Errorf("%w: an event of more than %d bytes in several lines", parley.ErrBodyTooLarge, maxEventLines)))
+					yield(nil, answerError("decode", resp, fmt.Errorf("%w: an event of more than %d bytes in several lines", parley.ErrBodyTooLarge, maxEventLines)))
 					return
 				}
 				data = append(append(data, '\n'), value...)
@@ -168,9 +168,7 @@ func eventPayloads(resp *parley.Response) iter.Seq2[json.RawMessage, error] {
 
 // graphCut is the error of a stream that ended too early.
 func graphCut(resp *parley.Response) error {
-	err := wrongAnswer(resp, fmt.Errorf("%w: before the operation was complete: %w", parley.ErrRead, io.ErrUnexpectedEOF)).(*parley.Error)
-	err.Op, err.Phase = "read", parley.PhaseRead
-	return err
+	return answerError("read", resp, fmt.Errorf("%w: before the operation was complete: %w", parley.ErrRead, io.ErrUnexpectedEOF))
 }
 
 // partPayloads gives the payloads in the parts of an answer, each as soon as it has come.
@@ -187,7 +185,7 @@ func partPayloads(resp *parley.Response, merge *graphMerge) iter.Seq2[json.RawMe
 			}
 			payloads, err := unwrapPayload(raw)
 			if err != nil {
-				yield(nil, wrongAnswer(resp, err))
+				yield(nil, answerError("decode", resp, err))
 				return
 			}
 			awaited := merge.hasNext
@@ -243,7 +241,7 @@ func endOfPart(resp *parley.Response, part *parley.ResponsePart) error {
 		n, err := part.Body.Read(blank[:])
 		for _, c := range blank[:n] {
 			if c != ' ' && c != '\t' && c != '\r' && c != '\n' {
-				return wrongAnswer(resp, notGraph("more follows after a payload"))
+				return answerError("decode", resp, notGraph("more follows after a payload"))
 			}
 		}
 		switch {

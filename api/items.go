@@ -67,21 +67,15 @@ func Items[T any](ctx context.Context, r *Resource, opts ...parley.RequestOption
 	}
 }
 
-// linesOfJSON are the media types of a JSON value on each line.
-var linesOfJSON = []string{
-	"application/jsonl", "application/jsonlines", "application/x-jsonlines", "application/json-lines", "application/x-jsonl",
-	"application/ndjson", "application/x-ndjson", "application/x-json-stream", "application/stream+json",
-}
-
 // elementsOf gives the elements of a streamed answer by its media type.
 func elementsOf[T any](resp *parley.Response, path []string) iter.Seq2[T, error] {
-	media := contentMedia(resp)
+	media := mediaOf(resp)
 	switch {
-	case resp.StatusCode == http.StatusNoContent, resp.ContentLength == 0:
+	case hasNoContent(resp), resp.ContentLength == 0:
 		return noElements[T](resp, nil)
-	case slices.Contains(linesOfJSON, media):
+	case isJSONLines(media):
 		return parley.JSONLines[T](resp, nil)
-	case media == "" || isJSONMedia(media):
+	case media == "" || isJSON(media):
 		return parley.JSONArray[T](resp, nil, path...)
 	case strings.HasPrefix(media, "text/"):
 		if lines, ok := any(resp.Lines()).(iter.Seq2[T, error]); ok {
@@ -89,7 +83,7 @@ func elementsOf[T any](resp *parley.Response, path []string) iter.Seq2[T, error]
 		}
 	}
 	var v T
-	return noElements[T](resp, resourceError("decode", resp, fmt.Errorf("%w: no items of type %T in an answer of type %.64q", parley.ErrDecoding, v, media)))
+	return noElements[T](resp, answerError("decode", resp, fmt.Errorf("%w: no items of type %T in an answer of type %.64q", parley.ErrDecoding, v, media)))
 }
 
 // noElements gives no element but what is wrong, if anything is, and closes the answer.
@@ -121,7 +115,7 @@ func pagedItems[T any](ctx context.Context, p *pageWalk, req *parley.Request, yi
 			page.Items++
 			var v T
 			if err := json.Unmarshal(raw, &v); err != nil {
-				v, err = none, resourceError("decode", page.Response, fmt.Errorf("%w in element %d: %w", parley.ErrDecoding, page.Items-1, err))
+				v, err = none, answerError("decode", page.Response, fmt.Errorf("%w in element %d: %w", parley.ErrDecoding, page.Items-1, err))
 				if !yield(v, err) {
 					return
 				}

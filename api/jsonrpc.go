@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"sync/atomic"
@@ -45,9 +46,6 @@ type rpcConfig struct{}
 // Client gives the session that j calls over.
 func (j *JSONRPC) Client() *parley.Client { return j.client }
 
-// Format prints where the calls go to, for all verbs, and nothing that may be secret.
-func (j *JSONRPC) Format(s fmt.State, _ rune) { printWrapper(s, "JSONRPC", j.client, j.url) }
-
 // rpcRequest is a request object (section 4). Pointers leave members out whatever encoder
 // the session has.
 type rpcRequest struct {
@@ -59,11 +57,11 @@ type rpcRequest struct {
 
 func newRPCRequest(method string, params any, id *uint64) (rpcRequest, error) {
 	if method == "" {
-		return rpcRequest{}, wrongCall(errors.New("a JSON-RPC call needs the name of a method"))
+		return rpcRequest{}, callError(http.MethodPost, errors.New("a JSON-RPC call needs the name of a method"))
 	}
 	params, err := rpcParams(params)
 	if err != nil {
-		return rpcRequest{}, wrongCall(fmt.Errorf("JSON-RPC method %s: %w", shortText(method, 64), err))
+		return rpcRequest{}, callError(http.MethodPost, fmt.Errorf("JSON-RPC method %s: %w", shortText(method, 64), err))
 	}
 	return rpcRequest{"2.0", method, params, id}, nil
 }
@@ -174,7 +172,7 @@ func (j *JSONRPC) Notify(ctx context.Context, method string, params any, opts ..
 func (j *JSONRPC) post(ctx context.Context, body any, opts []parley.RequestOption) (*parley.Response, error) {
 	rest, err := splitOptions(opts, &rpcConfig{})
 	if err = errors.Join(j.err, err); err != nil {
-		return nil, wrongCall(err)
+		return nil, callError(http.MethodPost, err)
 	}
 	all := slices.Concat([]parley.RequestOption{acceptRPC}, j.opts, rest, []parley.RequestOption{parley.WithJSON(body)})
 	return j.client.Post(ctx, j.url, all...)

@@ -121,7 +121,7 @@ func rpcResult(resp *parley.Response, id uint64) (callResult, error) {
 	status := resp.Err()
 	raw, err := rpcContent(resp)
 	if err == nil && raw == nil {
-		err = wrongAnswer(resp, ErrMissingAnswer)
+		err = answerError("decode", resp, ErrMissingAnswer)
 	}
 	var a rpcAnswer
 	if err == nil {
@@ -132,7 +132,7 @@ func rpcResult(resp *parley.Response, id uint64) (callResult, error) {
 			}
 		}
 		if err != nil {
-			err = wrongAnswer(resp, err)
+			err = answerError("decode", resp, err)
 		}
 	}
 	switch {

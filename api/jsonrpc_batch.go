@@ -152,7 +152,7 @@ func (b *Batch) take(resp *parley.Response) error {
 	case raw == nil && status != nil:
 		return b.failed(status)
 	case raw == nil:
-		return b.failed(wrongAnswer(resp, ErrMissingAnswer))
+		return b.failed(answerError("decode", resp, ErrMissingAnswer))
 	case raw[0] != '[':
 		// One error in place of all answers: the server could not read the batch.
 		a, err := parseRPCAnswer(raw)
@@ -164,16 +164,16 @@ func (b *Batch) take(resp *parley.Response) error {
 		case err == nil:
 			err = invalidAnswer("one answer in place of a batch of them")
 		}
-		return b.failed(wrongAnswer(resp, err))
+		return b.failed(answerError("decode", resp, err))
 	}
 	if err := json.Unmarshal(raw, &items); err != nil {
-		return b.failed(wrongAnswer(resp, invalidAnswer("%w", err)))
+		return b.failed(answerError("decode", resp, invalidAnswer("%w", err)))
 	}
 	stray := b.match(resp, items)
 	for _, slot := range b.slots {
 		if !slot.answered {
 			if slot.err = status; status == nil {
-				slot.err = wrongAnswer(resp, ErrMissingAnswer)
+				slot.err = answerError("decode", resp, ErrMissingAnswer)
 			}
 		}
 	}
@@ -192,7 +192,7 @@ func (b *Batch) match(resp *parley.Response, items []json.RawMessage) error {
 		id, ok := idOf(a.id)
 		slot := b.slots[id]
 		if err != nil {
-			err = wrongAnswer(resp, err)
+			err = answerError("decode", resp, err)
 		}
 		switch {
 		case a.id == nil && a.fault != nil:
@@ -200,9 +200,9 @@ func (b *Batch) match(resp *parley.Response, items []json.RawMessage) error {
 		case a.id == nil && err != nil:
 			stray.add(fmt.Errorf("answer %d of the batch: %w", i, err))
 		case !ok || slot == nil:
-			stray.add(wrongAnswer(resp, fmt.Errorf("%w: %s", ErrUnknownID, shortID(a.id))))
+			stray.add(answerError("decode", resp, fmt.Errorf("%w: %s", ErrUnknownID, shortID(a.id))))
 		case slot.answered: // which of them is right cannot be known
-			slot.result, slot.err = callResult{}, wrongAnswer(resp, fmt.Errorf("%w: id %d", ErrDuplicateID, id))
+			slot.result, slot.err = callResult{}, answerError("decode", resp, fmt.Errorf("%w: id %d", ErrDuplicateID, id))
 		default:
 			slot.answered = true
 			if slot.result, slot.err = (callResult{resp, a.result}), err; a.fault != nil {

@@ -69,5 +69,5 @@ var (
 )
 
 func invalidAnswer(format string, args ...any) error {
-	return fmt.Errorf("%w: %w", ErrInvalidAnswer, fmt.Errorf(format, args...))
+	return errorKind(ErrInvalidAnswer, fmt.Errorf(format, args...))
 }

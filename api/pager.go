@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -105,13 +106,13 @@ func (p *Page) count(param string, first, step int) (*parley.Request, error) {
 	case p.Items == 0:
 		return nil, nil
 	case p.same:
-		return nil, resourceError("decode", p.Response, fmt.Errorf("%w: the pages do not change with the parameter %.64q", parley.ErrPageLoop, param))
+		return nil, answerError("decode", p.Response, fmt.Errorf("%w: the pages do not change with the parameter %.64q", parley.ErrPageLoop, param))
 	}
 	now := first
 	if query := p.request.URL.Query(); query.Has(param) {
 		var err error
 		if now, err = strconv.Atoi(query.Get(param)); err != nil {
-			return nil, resourceError("build", p.Response, fmt.Errorf("api: the parameter %.64q of the first page is no number", param))
+			return nil, answerError("build", p.Response, fmt.Errorf("api: the parameter %.64q of the first page is no number", param))
 		}
 	}
 	return p.With(parley.WithQuery(param, strconv.Itoa(now+step)))
@@ -126,21 +127,15 @@ func (p *Page) text(path []string) (string, error) {
 	if err := p.Response.JSON(&value); err != nil {
 		return "", err
 	}
-	wrong := func(what string) error {
-		return resourceError("decode", p.Response, fmt.Errorf("%w: where the next page should stand in the answer, %q, is %s", parley.ErrDecoding, path, what))
+	wrong := func(err error) error {
+		return answerError("decode", p.Response, fmt.Errorf("%w: where the next page should stand in the answer, %q: %w", parley.ErrDecoding, path, err))
 	}
-	for _, name := range path {
-		var members map[string]json.RawMessage
-		if err := json.Unmarshal(value, &members); err != nil {
-			return "", wrong("no object on the way")
-		}
-		value = members[name]
-		if value == nil {
-			return "", nil
-		}
+	value, _, err := jsonAt(value, path)
+	if err != nil {
+		return "", wrong(err)
 	}
 	switch string(value) {
-	case "null", "false":
+	case "", "null", "false":
 		return "", nil
 	}
 	var text string
@@ -151,5 +146,5 @@ func (p *Page) text(path []string) (string, error) {
 	if json.Unmarshal(value, &number) == nil {
 		return number.String(), nil
 	}
-	return "", wrong("neither text nor a number")
+	return "", wrong(errors.New("what is there is neither text nor a number"))
 }

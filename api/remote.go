@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"slices"
 	"strings"
 
@@ -60,15 +59,6 @@ func (r *Remote) At(segments ...string) *Remote {
 // Client gives the session that r calls over.
 func (r *Remote) Client() *parley.Client { return r.client }
 
-// Format prints where the calls go to, for all verbs, and nothing that may be secret.
-func (r *Remote) Format(s fmt.State, _ rune) {
-	where, err := r.target("", "")
-	if err != nil {
-		where = r.url
-	}
-	printWrapper(s, "Remote", r.client, where)
-}
-
 // Procedures is what [Call] calls: a [Remote] or a [JSONRPC].
 type Procedures interface {
 	call(ctx context.Context, method string, args any, opts []parley.RequestOption) (callResult, error)
@@ -85,7 +75,7 @@ func (c callResult) decode(v any) error {
 		return nil
 	}
 	if err := json.Unmarshal(c.raw, v); err != nil {
-		return wrongAnswer(c.resp, fmt.Errorf("%w as the result: %w", parley.ErrDecoding, err))
+		return answerError("decode", c.resp, fmt.Errorf("%w as the result: %w", parley.ErrDecoding, err))
 	}
 	return nil
 }
@@ -130,15 +120,15 @@ func (r *Remote) call(ctx context.Context, method string, fields any, opts []par
 		how.fail(err)
 	}
 	if how.err != nil {
-		return callResult{}, wrongCall(how.err)
+		return callResult{}, callError(http.MethodPost, how.err)
 	}
 	target, err := r.target(method, how.suffix)
 	if err != nil {
-		return callResult{}, wrongCall(err)
+		return callResult{}, callError(http.MethodPost, err)
 	}
 	body, err := how.body(fields)
 	if err != nil {
-		return callResult{}, wrongCall(err)
+		return callResult{}, callError(http.MethodPost, err)
 	}
 	all := slices.Concat([]parley.RequestOption{acceptRPC}, r.opts, rest, []parley.RequestOption{parley.WithJSON(body)})
 	resp, err := r.client.Post(ctx, target, all...)
@@ -167,7 +157,7 @@ func (how *remoteConfig) result(resp *parley.Response) (callResult, error) {
 	if err := resp.Err(); err != nil {
 		return callResult{}, err
 	}
-	if resp.StatusCode == http.StatusNoContent || resp.StatusCode == http.StatusResetContent {
+	if hasNoContent(resp) {
 		return callResult{}, nil
 	}
 	var raw json.RawMessage
@@ -177,7 +167,7 @@ func (how *remoteConfig) result(resp *parley.Response) (callResult, error) {
 	for _, open := range how.open {
 		var err error
 		if raw, err = open(raw); err != nil {
-			return callResult{}, wrongAnswer(resp, err)
+			return callResult{}, answerError("decode", resp, err)
 		}
 		if raw == nil {
 			break
@@ -202,19 +192,16 @@ func remotePath(base string, segments []string, suffix string) (string, error) {
 		path, tail = base[:i], base[i:]
 	}
 	if len(segments) > 0 {
-		if path == "" {
-			path = "." // so that no colon in the first segment makes a scheme of it
-		}
 		path = strings.TrimRight(path, "/")
 	}
 	for _, s := range segments {
 		if s == "" || s == "." || s == ".." {
 			return "", fmt.Errorf("%w: %q is no segment of a method's path", parley.ErrInvalidURL, s)
 		}
-		path += "/" + url.PathEscape(s)
+		path += "/" + escapeSegment(s)
 	}
 	if suffix != "" {
-		path = strings.TrimRight(path, "/") + strings.ReplaceAll(url.PathEscape(suffix), "%2F", "/")
+		path = strings.TrimRight(path, "/") + strings.ReplaceAll(escapeSegment(suffix), "%2F", "/")
 	}
 	return path + tail, nil
 }

@@ -1,16 +1,10 @@
 package api
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
-	"net/http"
-	"net/url"
-	"strconv"
-	"strings"
 
 	"github.com/seed-0474a412/parley"
 )
@@ -150,69 +144,5 @@ func fieldsOf(v any) (map[string]any, error) {
 	case map[string]any:
 		return maps.Clone(v), nil
 	}
-	encoded, err := plainJSON(v)
-	if err != nil {
-		return nil, err
-	}
-	var members map[string]json.RawMessage
-	if err := json.Unmarshal(encoded, &members); err != nil {
-		return nil, fmt.Errorf("fields are a map with string keys or a struct, not %T", v)
-	}
-	fields := make(map[string]any, len(members))
-	for name, value := range members {
-		fields[name] = value
-	}
-	return fields, nil
-}
-
-// plainJSON encodes v as sessions do by default: without HTML escaping and without a
-// newline.
-func plainJSON(v any) (json.RawMessage, error) {
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, fmt.Errorf("encode %T as JSON: %w", v, err)
-	}
-	return bytes.TrimSuffix(buf.Bytes(), []byte("\n")), nil
-}
-
-// wrongAnswer is the error of a call whose answer came, but is not what it must be.
-func wrongAnswer(resp *parley.Response, err error) error {
-	e := &parley.Error{Op: "decode", Phase: parley.PhaseDecode, Sent: parley.Answering, Err: err}
-	if resp != nil && resp.Request != nil {
-		e.Method, e.URL = resp.Request.Method, resp.Request.URL
-	}
-	return e
-}
-
-// errNoClient is the error of calls where a wrapper was made without a session.
-var errNoClient = errors.New("api: the session is nil")
-
-// wrongCall is the error of a call that cannot be made.
-func wrongCall(err error) error {
-	return &parley.Error{Op: "build", Phase: parley.PhaseRequest, Sent: parley.NotSent, Err: err}
-}
-
-// shortText makes what a peer said one line of printable ASCII of at most n bytes or so.
-func shortText(s string, n int) string {
-	if len(s) > n {
-		s = s[:n] + "..."
-	}
-	q := strconv.QuoteToASCII(s)
-	return strings.ReplaceAll(q[1:len(q)-1], `\"`, `"`)
-}
-
-// printWrapper prints a wrapper without what may be secret: user information, query and
-// settings.
-func printWrapper(s fmt.State, name string, c *parley.Client, ref string) {
-	where := "?"
-	if c != nil {
-		if req, err := c.NewRequest(http.MethodPost, ref); err == nil { // its URL has no user
-			u := url.URL{Scheme: req.URL.Scheme, Host: req.URL.Host, Path: req.URL.Path, RawPath: req.URL.RawPath}
-			where = u.String()
-		}
-	}
-	// Where it is printed to says by itself what goes wrong.
-	_, _ = io.WriteString(s, "<"+name+" "+where+">")
+	return jsonMembers(v)
 }

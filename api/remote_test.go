@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -165,7 +166,7 @@ func TestRemote_methodsArePathsBelowIt(t *testing.T) {
 		"segments are escaped":             {api.NewRemote(c, "rpc").At("a/b?c#d{e}%2e"), "f g", "/base/rpc/a%2Fb%3Fc%23d%7Be%7D%252e/f%20g?key=1"},
 		"a dot segment in a name is text":  {api.NewRemote(c, "rpc"), "..x", "/base/rpc/..x?key=1"},
 		"the base URL itself":              {api.NewRemote(c, ""), "", "/base?key=1"},
-		"right below the base URL":         {api.NewRemote(c, ""), "a:b", "/base/a:b?key=1"},
+		"right below the base URL":         {api.NewRemote(c, ""), "a:b", "/base/a%3Ab?key=1"},
 		"the query stays behind the path":  {api.NewRemote(c, "rpc?v=2"), "do", "/base/rpc/do?key=1&v=2"},
 		"an absolute URL":                  {api.NewRemote(c, server.URL), "do", "/do"},
 		"a suffix":                         {api.NewRemote(c, "rpc", api.WithMethodSuffix(".json")), "do", "/base/rpc/do.json?key=1"},
@@ -397,15 +398,25 @@ func TestWrappers_printNothingSecret(t *testing.T) {
 	c := newRPCClient(t, "http://a.test/base?key=secret")
 	const url = "http://user:secret@a.test/rpc?key=secret#secret"
 	option := api.WithDefaultFields(map[string]any{"token": "secret"})
-	for want, v := range map[string]any{
-		"<Remote http://a.test/rpc/users>": api.NewRemote(c, url, option).At("users"),
-		"<JSONRPC http://a.test/rpc>":      api.NewJSONRPC(c, url, parley.WithBearerToken("secret")),
-		"<Graph http://a.test/rpc>":        api.NewGraph(c, url, parley.WithBearerToken("secret")),
-		"<Remote http://a.test/base/a/b>":  api.NewRemote(c, "a").At("b"),
-		"<Graph http://a.test/base>":       api.NewGraph(c, ""),
-		"<Remote ?>":                       api.NewRemote(c, "http://secret%zz"),
-		"<JSONRPC ?>":                      api.NewJSONRPC(nil, "x"),
+	balancer, err := api.NewBalancer("http://a.test/v1", api.BalancerConfig{Servers: api.Servers("http://b.test", "http://c.test")})
+	require.NoError(t, err)
+	for want, v := range map[string]interface {
+		fmt.Stringer
+		slog.LogValuer
+	}{
+		"<Remote http://a.test/rpc/users>":                     api.NewRemote(c, url, option).At("users"),
+		"<JSONRPC http://a.test/rpc>":                          api.NewJSONRPC(c, url, parley.WithBearerToken("secret")),
+		"<Graph http://a.test/rpc>":                            api.NewGraph(c, url, parley.WithBearerToken("secret")),
+		"<Remote http://a.test/base/a/b>":                      api.NewRemote(c, "a").At("b"),
+		"<Graph http://a.test/base>":                           api.NewGraph(c, ""),
+		"<Remote ?>":                                           api.NewRemote(c, "http://secret%zz"),
+		"<JSONRPC ?>":                                          api.NewJSONRPC(nil, "x"),
+		"<Resource http://a.test/x>":                           api.NewResource(c).Join("http://user:secret@a.test/x?key=secret"),
+		"<Resource ?>":                                         api.NewResource(nil),
+		"<Balancer http://a.test/v1/ [2 servers, 0 left out]>": balancer,
 	} {
+		require.Equal(t, want, v.String())
+		require.Equal(t, want, v.LogValue().String())
 		for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%d"} {
 			require.Equal(t, want, fmt.Sprintf(verb, v), verb)
 		}

@@ -1,10 +1,7 @@
 package api
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"slices"
@@ -58,7 +55,7 @@ type Resource struct {
 func NewResource(c *parley.Client, opts ...parley.RequestOption) *Resource {
 	r := &Resource{client: c, opts: slices.Clone(opts)}
 	if c == nil {
-		r.err = errors.New("api: NewResource needs a session, not nil")
+		r.err = errNoClient
 	}
 	return r
 }
@@ -297,23 +294,5 @@ func (r *Resource) unsent(method string, opts []parley.RequestOption) error {
 		// A reader that was given for the body is closed, as always where no request is made.
 		_, _ = r.client.NewRequest(method, "//", opts...) // which is no reference
 	}
-	return &parley.Error{Op: "build", Method: method, Phase: parley.PhaseRequest, Sent: parley.NotSent, Err: r.err}
+	return callError(method, r.err)
 }
-
-// String gives the URL without its query: <Resource https://api.example.com/users>.
-func (r *Resource) String() string {
-	u, err := r.URL()
-	if err != nil {
-		return "<Resource without a URL>"
-	}
-	u.RawQuery, u.ForceQuery = "", false
-	return "<Resource " + u.String() + ">"
-}
-
-// Format prints String for all verbs: there may be secrets in the options.
-func (r *Resource) Format(s fmt.State, _ rune) {
-	io.WriteString(s, r.String()) // fmt keeps the error of its writer
-}
-
-// LogValue logs String.
-func (r *Resource) LogValue() slog.Value { return slog.StringValue(r.String()) }

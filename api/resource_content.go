@@ -165,9 +165,9 @@ func contentOf[T any](resp *parley.Response, err error) (T, error) {
 
 // untyped gives content by its media type.
 func untyped(resp *parley.Response, content []byte) (any, error) {
-	media := contentMedia(resp)
+	media := mediaOf(resp)
 	switch {
-	case isJSONMedia(media):
+	case isJSON(media):
 		var v any
 		err := resp.Decode(&v)
 		return v, err
@@ -175,16 +175,4 @@ func untyped(resp *parley.Response, content []byte) (any, error) {
 		return resp.Text()
 	}
 	return bytes.Clone(content), nil
-}
-
-// contentMedia gives the media type of an answer in lower case, without parameters; "" if it
-// names none.
-func contentMedia(resp *parley.Response) string {
-	media, _, _ := strings.Cut(resp.Header.Get("Content-Type"), ";")
-	return strings.ToLower(strings.Trim(media, " \t"))
-}
-
-// isJSONMedia reports whether a media type is JSON (RFC 6839, section 3.1).
-func isJSONMedia(media string) bool {
-	return media == "application/json" || media == "text/json" || strings.HasSuffix(media, "+json")
 }

@@ -142,7 +142,7 @@ func TestResource_refusesBeforeAnythingIsSent(t *testing.T) {
 					require.ErrorIs(t, err, tt.kind, name)
 				}
 			}
-			require.Equal(t, "<Resource without a URL>", tt.r.String())
+			require.Equal(t, "<Resource ?>", tt.r.String())
 		})
 	}
 }
