@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -276,6 +277,85 @@ func TestBind_iteratesOverWhatComes(t *testing.T) {
 	}
 }
 
+// One function is tried again, one as the session says, one not at all.
+func TestBind_retriesAsEachFunctionSays(t *testing.T) {
+	type declaration struct {
+		Read    func(ctx context.Context) (bindNote, error)           `http:"GET note"`
+		Items   func(ctx context.Context) iter.Seq2[bindNote, error]  `http:"GET notes"`
+		Write   func(ctx context.Context, n bindNote) error           `http:"PUT note"`
+		Submit  func(ctx context.Context, n bindNote) (string, error) `http:"POST notes"`
+		Delete  func(ctx context.Context) (api.Meta, error)           `http:"DELETE note"`
+		Inherit func(ctx context.Context) error                       `http:"GET other"`
+	}
+	var tries atomic.Int32
+	c := bindSession(t, "http://api.test", parley.WithRetry(parley.RetryPolicy{Tries: 2, Backoff: -1}),
+		parley.WithHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			content, err := io.ReadAll(r.Body)
+			if err != nil || r.Method[0] == 'P' && string(content) != `{"title":"a"}` {
+				t.Errorf("%s %v", content, err)
+			}
+			if tries.Add(1) < 4 {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			w.Header().Set("Content-Type", "application/json")
+			text := `{"title":"read"}`
+			switch {
+			case r.Method == http.MethodPost:
+				text = "sent"
+			case r.URL.Path == "/notes":
+				text = `[{"title":"one"}]`
+			}
+			io.WriteString(w, text)
+		})))
+	four := parley.RetryPolicy{Tries: 4, Backoff: -1}
+	anyMethod := four
+	anyMethod.AnyMethod = true
+	v := bound[declaration](t, c,
+		api.BindMethod("Read", parley.WithRetry(four)), api.BindMethod("Items", parley.WithRetry(four)),
+		api.BindMethod("Write", parley.WithRetry(four)), api.BindMethod("Submit", parley.WithRetry(anyMethod)),
+		api.BindMethod("Delete", parley.WithoutRetry()),
+	)
+	ctx := t.Context()
+	for name, call := range map[string]struct {
+		call func() error
+		want int32
+	}{
+		"its own": {func() error {
+			note, err := v.Read(ctx)
+			require.Equal(t, bindNote{Title: "read"}, note)
+			return err
+		}, 4},
+		"before the first element": {func() error {
+			for note, err := range v.Items(ctx) {
+				require.NoError(t, err)
+				require.Equal(t, bindNote{Title: "one"}, note)
+			}
+			return nil
+		}, 4},
+		"with its body": {func() error { return v.Write(ctx, bindNote{Title: "a"}) }, 4},
+		"a POST that may be sent twice": {func() error {
+			text, err := v.Submit(ctx, bindNote{Title: "a"})
+			require.Equal(t, "sent", text)
+			return err
+		}, 4},
+		"none": {func() error {
+			meta, err := v.Delete(ctx)
+			require.Equal(t, 503, meta.StatusCode)
+			require.ErrorAs(t, err, new(*parley.StatusError))
+			return nil
+		}, 1},
+		"the session's": {func() error {
+			require.ErrorAs(t, v.Inherit(ctx), new(*parley.StatusError))
+			return nil
+		}, 2},
+	} {
+		tries.Store(0)
+		require.NoError(t, call.call(), name)
+		require.Equal(t, call.want, tries.Load(), name)
+	}
+}
+
 func TestBind_standsOnAnyTransport(t *testing.T) {
 	type declaration struct {
 		Get func(ctx context.Context, id int) (bindNote, error) `http:"GET notes/{id}"`
@@ -306,6 +386,16 @@ func TestBind_standsOnAnyTransport(t *testing.T) {
 			require.Equal(t, bindNote{Title: "/v1/notes/7"}, got)
 		})
 	}
+	t.Run("a mock of parleytest", func(t *testing.T) {
+		mock := parleytest.NewMock(t)
+		mock.On("GET", "http://api.test/v1/notes/{id}").Reply(parleytest.Status(503), parleytest.JSON(200, bindNote{Title: "mocked"}))
+		v := bound[declaration](t, mock.Client(parley.WithBaseURL("http://api.test/v1")))
+		_, err := v.Get(t.Context(), 7)
+		require.ErrorAs(t, err, new(*parley.StatusError))
+		got, err := v.Get(t.Context(), 7)
+		require.NoError(t, err)
+		require.Equal(t, bindNote{Title: "mocked"}, got)
+	})
 }
 
 func TestBind_isSafeForManyGoroutines(t *testing.T) {
