@@ -162,7 +162,7 @@ type tokenFetcher struct {
 	refresh  string // the refresh token; "": none
 }
 
-var errGrantUsed = errors.New("api: the grant cannot be used again and the server gave no refresh token: Authorize anew")
+var errGrantUsed = errors.New("the grant cannot be used again and the server gave no refresh token: Authorize anew")
 
 // fetch gets a token.
 func (t *tokenFetcher) fetch(ctx context.Context) (parley.Token, error) {

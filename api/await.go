@@ -68,7 +68,7 @@ func awaitPolicyOf(req *parley.Request) (AwaitPolicy, error) {
 	p.MaxInterval = cmp.Or(p.MaxInterval, max(DefaultAwaitMaxInterval, p.MinInterval))
 	p.MaxTime = cmp.Or(p.MaxTime, DefaultAwaitMaxTime)
 	if bad || p.MinInterval > p.MaxInterval {
-		return p, fmt.Errorf("api: WithAwaitPolicy: intervals and MaxPolls must not be negative, and MinInterval (%v) not above MaxInterval (%v)", p.MinInterval, p.MaxInterval)
+		return p, fmt.Errorf("WithAwaitPolicy: intervals and MaxPolls must not be negative, and MinInterval (%v) not above MaxInterval (%v)", p.MinInterval, p.MaxInterval)
 	}
 	return p, nil
 }
@@ -86,7 +86,7 @@ type NotDoneError struct {
 func (e *NotDoneError) Error() string {
 	u := *e.Monitor
 	u.RawQuery = ""
-	return fmt.Sprintf("api: not done after %d polls and %v: %s", e.Polls, e.Elapsed, u.Redacted())
+	return fmt.Sprintf("not done after %d polls and %v: %s", e.Polls, e.Elapsed, u.Redacted())
 }
 
 // Unwrap gives ErrTimeout.

@@ -23,7 +23,7 @@ const (
 )
 
 // ErrNoServer is why a request was not sent: its balancer has no server, because its
-// source has not given any, or not the one that was asked for by [ToServer]. It comes
+// source has not given any, or not the one that was asked for by [WithServer]. It comes
 // wrapped in a *[parley.Error].
 var ErrNoServer = errors.New("the balancer has no server for the request")
 
@@ -307,9 +307,9 @@ func ServedBy(resp *parley.Response) string {
 // pinKey is the attribute that names the server that a request is for.
 type pinKey struct{}
 
-// ToServer sends a request to one server of a balancer, by its URL, whether it is left out
+// WithServer sends a request to one server of a balancer, by its URL, whether it is left out
 // or not, and to no other. A URL that the balancer does not have is [ErrNoServer].
-func ToServer(url string) parley.Option {
+func WithServer(url string) parley.Option {
 	key := url
 	if base, err := newBalancedBase(url); err == nil {
 		key = base.String()

@@ -118,7 +118,7 @@ func TestBalancer_answersSpeakOfTheBase(t *testing.T) {
 				Servers: api.Servers("http://s0.test"+test.server, "http://s1.test"+test.server),
 			})
 			c := balancedClient(t, b, parley.WithTransport(f))
-			resp, err := c.Get(t.Context(), "some/thing", api.ToServer("http://s0.test"+test.server))
+			resp, err := c.Get(t.Context(), "some/thing", api.WithServer("http://s0.test"+test.server))
 			require.NoError(t, err)
 			require.Equal(t, []string{test.want}, resp.Header.Values(test.header))
 		})

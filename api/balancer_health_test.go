@@ -107,19 +107,19 @@ func TestBalancer_aServerThatHangsIsLeftOut(t *testing.T) {
 	t.Parallel()
 	for name, limited := range map[string]func(context.Context, *parley.Client) error{
 		"for a session's timeout": func(ctx context.Context, c *parley.Client) error {
-			_, err := c.Get(ctx, "x", parley.WithTimeout(time.Second), api.ToServer("http://s0.test"))
+			_, err := c.Get(ctx, "x", parley.WithTimeout(time.Second), api.WithServer("http://s0.test"))
 			return err
 		},
 		"for a context's deadline": func(ctx context.Context, c *parley.Client) error {
 			ctx, cancel := context.WithTimeout(ctx, time.Second)
 			defer cancel()
-			_, err := c.Get(ctx, "x", api.ToServer("http://s0.test"))
+			_, err := c.Get(ctx, "x", api.WithServer("http://s0.test"))
 			return err
 		},
 		"but not for those who give up": func(ctx context.Context, c *parley.Client) error {
 			ctx, cancel := context.WithCancel(ctx)
 			time.AfterFunc(time.Second, cancel)
-			_, err := c.Get(ctx, "x", api.ToServer("http://s0.test"))
+			_, err := c.Get(ctx, "x", api.WithServer("http://s0.test"))
 			return err
 		},
 	} {

@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	// DefaultProbeInterval and DefaultProbeTimeout are those of a [Probe].
+	// DefaultProbeInterval is the default of [Probe].Interval.
 	DefaultProbeInterval = 5 * time.Second
-	DefaultProbeTimeout  = 2 * time.Second
+	// DefaultProbeTimeout is the default of [Probe].Timeout.
+	DefaultProbeTimeout = 2 * time.Second
 	// maxProbes is how many servers are asked at the same time.
 	maxProbes = 16
 )

@@ -76,7 +76,7 @@ func (t *balanced) sendTo(ctx context.Context, req *parley.Request, url string) 
 	return t.try(ctx, req, to)
 }
 
-var errNotOurs = errors.New("the URL given with ToServer is none of its servers'")
+var errNotOurs = errors.New("the URL given with WithServer is none of its servers'")
 
 // take chooses a server that has not been tried and begins a request to it.
 func (t *balanced) take(req *parley.Request, tried []*member) (to ticket, ok bool) {

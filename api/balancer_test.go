@@ -408,16 +408,16 @@ func TestBalancer_toOneServer(t *testing.T) {
 	b := newBalancer(t, logicalBase, api.BalancerConfig{Servers: api.Servers(f.urls(3)...)})
 	c := balancedClient(t, b, parley.WithTransport(f))
 	for range 5 {
-		resp, err := c.Get(t.Context(), "x", api.ToServer("http://S1.test:80/v1"))
+		resp, err := c.Get(t.Context(), "x", api.WithServer("http://S1.test:80/v1"))
 		require.NoError(t, err)
 		require.Equal(t, "http://s1.test/v1/", api.ServedBy(resp))
 	}
 	f.set("s1.test", refuses)
 	for range 3 {
-		_, err := c.Get(t.Context(), "x", api.ToServer("http://s1.test/v1"))
+		_, err := c.Get(t.Context(), "x", api.WithServer("http://s1.test/v1"))
 		require.ErrorIs(t, err, parley.ErrConnect, "to no other, also when it is left out")
 	}
-	_, err := c.Get(t.Context(), "x", api.ToServer("http://other.test/"))
+	_, err := c.Get(t.Context(), "x", api.WithServer("http://other.test/"))
 	require.ErrorIs(t, err, api.ErrNoServer)
 	require.Empty(t, api.ServedBy(nil))
 }

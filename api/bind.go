@@ -29,10 +29,11 @@ import (
 //	repos, err := gh.Repos(ctx, "ada", ListOptions{Sort: "updated"})
 //
 // The whole declaration is checked before anything is sent. The error of Bind joins a
-// [*BindError] for each mistake there is, which names the field; T is nil then. What comes
-// out may be used by any number of goroutines at once, as the client may. It holds plain
-// functions: a test of a program that uses it fills in functions of its own, without Bind, and
-// an interface of the program's own is implemented by methods that call them.
+// [*BindError] for each mistake there is, which names the field; T is nil then. What
+// takes reflection is done here, but for a few allocations a call. What comes out may be used
+// by any number of goroutines at once, as the client may. It holds plain functions: a test of
+// a program that uses it fills in functions of its own, without Bind, and an interface of the
+// program's own is implemented by methods that call them.
 //
 // # The request
 //

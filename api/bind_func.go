@@ -57,6 +57,7 @@ type bindPlan struct {
 // bindRole is what an argument is for.
 type bindRole struct{ kind, name string }
 
+// String gives the role as the tag args has it.
 func (r bindRole) String() string {
 	if r.name == "" {
 		return r.kind

@@ -34,7 +34,7 @@ func WithEditPolicy(p EditPolicy) parley.Option { return parley.WithAttribute(ed
 // ErrNoValidator is what [Edit] ends with where a server gives neither a strong entity tag
 // nor a date of the last change, so that a PUT could undo what somebody else has changed
 // meanwhile, and nobody would notice. See [EditPolicy].Unconditional.
-var ErrNoValidator = errors.New("api: the answer has neither a strong ETag nor Last-Modified to make the change depend on; EditPolicy.Unconditional puts it all the same")
+var ErrNoValidator = errors.New("the answer has neither a strong ETag nor Last-Modified to make the change depend on; EditPolicy.Unconditional puts it all the same")
 
 // Edit changes JSON: it gets the resource, lets change work on it and puts it back, under
 // the condition that it is still what it was. If it is not (412), all is done again, with
@@ -52,7 +52,7 @@ var ErrNoValidator = errors.New("api: the answer has neither a strong ETag nor L
 func Edit[T any](ctx context.Context, r *Resource, change func(*T) error, opts ...parley.RequestOption) (T, error) {
 	var none T
 	if change == nil {
-		return none, r.failed(errors.New("api: Edit needs a function that changes what was got")).unsent(http.MethodGet, opts)
+		return none, r.failed(errors.New("Edit needs a function that changes what was got")).unsent(http.MethodGet, opts)
 	}
 	for try := 1; ; try++ {
 		// A tag of what was coded on the way is not that of the resource for many servers.

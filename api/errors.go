@@ -13,7 +13,7 @@ import (
 )
 
 // errNoClient is the error of all calls where a wrapper was made without a session.
-var errNoClient = errors.New("api: the session is nil: make one with parley.New")
+var errNoClient = errors.New("the session is nil: make one with parley.New")
 
 // callError is the error of a call that cannot be made.
 func callError(method string, err error) *parley.Error {

@@ -67,7 +67,7 @@ func WithExtensions(extensions any) parley.RequestOption {
 	more, err := fieldsOf(extensions)
 	return newWrapperOption("WithExtensions", func(how *graphConfig) {
 		if err != nil {
-			how.err = errors.Join(how.err, fmt.Errorf("api: WithExtensions: %w", err))
+			how.err = errors.Join(how.err, fmt.Errorf("WithExtensions: %w", err))
 			return
 		}
 		how.extensions = mergedFields(how.extensions, more)

@@ -112,7 +112,7 @@ func (p *Page) count(param string, first, step int) (*parley.Request, error) {
 	if query := p.request.URL.Query(); query.Has(param) {
 		var err error
 		if now, err = strconv.Atoi(query.Get(param)); err != nil {
-			return nil, answerError("build", p.Response, fmt.Errorf("api: the parameter %.64q of the first page is no number", param))
+			return nil, answerError("build", p.Response, fmt.Errorf("the parameter %.64q of the first page is no number", param))
 		}
 	}
 	return p.With(parley.WithQuery(param, strconv.Itoa(now+step)))

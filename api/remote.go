@@ -166,8 +166,8 @@ func (how *remoteConfig) result(resp *parley.Response) (callResult, error) {
 	}
 	for _, open := range how.open {
 		var err error
-		if raw, err = open(raw); err != nil {
-			return callResult{}, answerError("decode", resp, err)
+		if raw, err = open(raw); err != nil { // the API's own, unless the answer is another than was thought
+			return callResult{}, answerError("check", resp, err)
 		}
 		if raw == nil {
 			break

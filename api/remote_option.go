@@ -31,7 +31,7 @@ func splitOptions[C any](opts []parley.RequestOption, how *C) (rest []parley.Req
 		case wrapperOption[C]:
 			own.apply(how)
 		case interface{ optionName() string }:
-			err = errors.Join(err, fmt.Errorf("api: %s is not for this wrapper", own.optionName()))
+			err = errors.Join(err, fmt.Errorf("%s is not for this wrapper", own.optionName()))
 		default:
 			rest = append(rest, o)
 		}
@@ -61,7 +61,7 @@ func WithDefaultFields(fields any) parley.RequestOption {
 	more, err := fieldsOf(fields)
 	return newWrapperOption("WithDefaultFields", func(how *remoteConfig) {
 		if err != nil {
-			how.fail(fmt.Errorf("api: WithDefaultFields: %w", err))
+			how.fail(fmt.Errorf("WithDefaultFields: %w", err))
 			return
 		}
 		how.fields = mergedFields(how.fields, more)

@@ -230,7 +230,7 @@ func TestRemote_checksFindFailuresIn200(t *testing.T) {
 	var failure *slackError
 	require.ErrorAs(t, err, &failure)
 	require.Equal(t, "not_authed", failure.Code)
-	require.ErrorContains(t, err, "/api/users.info: decode: slack: not_authed")
+	require.ErrorContains(t, err, "/api/users.info: response: slack: not_authed")
 	require.Zero(t, u)
 	var whole *parley.Error
 	require.ErrorAs(t, err, &whole)
@@ -239,6 +239,8 @@ func TestRemote_checksFindFailuresIn200(t *testing.T) {
 	answer = `[]`
 	_, err = slack.Call(t.Context(), "x", nil)
 	require.ErrorIs(t, err, parley.ErrDecoding)
+	require.ErrorAs(t, err, &whole)
+	require.Equal(t, parley.PhaseDecode, whole.Phase)
 
 	// An envelope gives what is in it, and a check after it sees that.
 	open := func(e struct {

@@ -107,4 +107,4 @@ func (r *Resource) Download(ctx context.Context, path string, opts ...parley.Req
 	return r.client.Download(ctx, r.reference(), path, r.with(opts)...)
 }
 
-var errDownloadElsewhere = fmt.Errorf("api: a server named the resource, on another origin: Join its URL to one that may go there: %w", errors.ErrUnsupported)
+var errDownloadElsewhere = fmt.Errorf("a server named the resource, on another origin: Join its URL to one that may go there: %w", errors.ErrUnsupported)
