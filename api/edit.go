@@ -46,6 +46,10 @@ var ErrNoValidator = errors.New("the answer has neither a strong ETag nor Last-M
 // which cannot serve (RFC 9110, section 13.1.1), If-Unmodified-Since, which does not see
 // changes within one second. Without either it is [ErrNoValidator].
 //
+// A PUT that was sent again, as the answer to it was lost on the way, meets the 412 of its own
+// first sending, and the change is made once more. Where that matters change has to see by the
+// T whether it has been made.
+//
 // What T has no place for is not put back: if it does not know all fields of the resource,
 // use a map[string]any or [json.RawMessage] for the rest. A number that becomes an any is a
 // [json.Number], as a float64 would change large ones. opts are for both requests.

@@ -25,7 +25,7 @@ type Graph struct {
 	url    string
 	opts   []parley.RequestOption
 	how    graphConfig
-	plain  atomic.Bool // the server does not support persisted queries
+	plain  *atomic.Bool // the server does not support persisted queries
 }
 
 // NewGraph gives the GraphQL server at url, which is joined to the base URL of c as the
@@ -33,15 +33,22 @@ type Graph struct {
 // ([WithOperationName], [WithExtensions], [WithGET], [WithPersistedQueries]) and any of
 // requests, which hold for every operation. What is wrong with them is told by the first.
 func NewGraph(c *parley.Client, url string, opts ...parley.RequestOption) *Graph {
-	g := &Graph{client: c, url: url}
-	var err error
-	if g.opts, err = splitOptions(opts, &g.how); err != nil {
-		g.how.err = errors.Join(g.how.err, err)
-	}
+	g := &Graph{client: c, url: url, plain: new(atomic.Bool)}
 	if c == nil {
 		g.how.err = errNoClient
 	}
-	return g
+	return g.With(opts...)
+}
+
+// With gives a Graph for the same server with further options, which win over those of g.
+func (g *Graph) With(opts ...parley.RequestOption) *Graph {
+	next := *g
+	rest, err := splitOptions(opts, &next.how)
+	if err != nil {
+		next.how.err = errors.Join(next.how.err, err)
+	}
+	next.opts = slices.Concat(g.opts, rest)
+	return &next
 }
 
 // Client gives the session that g calls over.

@@ -33,11 +33,20 @@ type JSONRPC struct {
 // without a word of theirs, Accept is application/json.
 func NewJSONRPC(c *parley.Client, url string, opts ...parley.RequestOption) *JSONRPC {
 	j := &JSONRPC{client: c, url: url, ids: new(atomic.Uint64)}
-	j.opts, j.err = splitOptions(opts, &rpcConfig{})
 	if c == nil {
 		j.err = errNoClient
 	}
-	return j
+	return j.With(opts...)
+}
+
+// With gives a JSONRPC for the same server with further options, which win over those of j.
+// Both draw their ids from one source.
+func (j *JSONRPC) With(opts ...parley.RequestOption) *JSONRPC {
+	next := *j
+	rest, err := splitOptions(opts, &rpcConfig{})
+	next.err = errors.Join(j.err, err)
+	next.opts = slices.Concat(j.opts, rest)
+	return &next
 }
 
 // rpcConfig is there for splitOptions: JSONRPC has no options of its own.

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -376,6 +377,34 @@ func TestRemote_aCallEndsWithItsContext(t *testing.T) {
 	}
 	_, err := api.Execute[any](ctx, api.NewGraph(c, "x"), "{a}", nil)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// What is derived wins over what it was derived from, and leaves that as it was.
+func TestWrappers_areDerived(t *testing.T) {
+	t.Parallel()
+	server := newRPCServer(t, func(w http.ResponseWriter, r *http.Request) {
+		graphSays(graphType, 200, `{"data":{},"jsonrpc":"2.0","id":`+r.Header.Get("X-Id")+`,"result":1}`)(w, r)
+	})
+	c := newRPCClient(t, server.URL)
+	rpc := api.NewJSONRPC(c, "", parley.WithHeader("X-Own", "1"))
+	for id, j := range []*api.JSONRPC{rpc, rpc.With(parley.WithHeader("X-Own", "2")), rpc} {
+		n, err := api.Call[int](t.Context(), j, "m", nil, parley.WithHeader("X-Id", strconv.Itoa(id+1)))
+		require.NoError(t, err, "ids come from one source")
+		require.Equal(t, 1, n)
+		require.Equal(t, []string{"1", "2", "1"}[id], server.one(t).Header.Get("X-Own"))
+	}
+	_, err := rpc.With(api.WithGET(true)).Call(t.Context(), "m", nil)
+	require.ErrorContains(t, err, "WithGET is not for this wrapper")
+
+	graph := api.NewGraph(c, "", parley.WithHeader("X-Own", "1"), parley.WithHeader("X-Id", "0"))
+	for i, g := range []*api.Graph{graph, graph.With(api.WithGET(true), parley.WithHeader("X-Own", "2")), graph} {
+		_, err := g.Execute(t.Context(), "{a}", nil)
+		require.NoError(t, err)
+		got := server.one(t)
+		require.Equal(t, []string{"POST 1", "GET 2", "POST 1"}[i], got.Method+" "+got.Header.Get("X-Own"))
+	}
+	_, err = graph.With(api.WithDefaultFields(nil)).Execute(t.Context(), "{a}", nil)
+	require.ErrorContains(t, err, "WithDefaultFields is not for this wrapper")
 }
 
 func TestWrappers_withoutASessionAreErrors(t *testing.T) {
