@@ -129,6 +129,9 @@ func TestBind_givesWhatTheResultIs(t *testing.T) {
 	_, err = v.Lost(ctx)
 	require.ErrorIs(t, err, parley.ErrDecoding)
 	require.ErrorContains(t, err, `no member "data.owner"`)
+	var whole *parley.Error
+	require.ErrorAs(t, err, &whole)
+	require.Equal(t, "decode GET /note", whole.Op+" "+whole.Method+" "+whole.URL.Path)
 	_, err = v.Octets(ctx)
 	require.ErrorIs(t, err, parley.ErrDecoding)
 
