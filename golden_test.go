@@ -20,7 +20,7 @@ const goldenFolder = "testdata/golden"
 
 // goldenPace shortens the sleeps and time limits of the cases, all by the same
 // factor.
-const goldenPace = 1.0
+const goldenPace = 1.0 * slowness
 
 // TestGolden runs the recorded cases of the systems that parley follows, as
 // TestGolden/<topic>/<id>. GOLDEN_DIR names another folder to read them from.

@@ -2,4 +2,7 @@
 
 package parley_test
 
-const raceEnabled = false
+const (
+	raceEnabled = false
+	slowness    = 1
+)

@@ -24,7 +24,7 @@ import (
 const (
 	// short is a limit that a test lets pass, and patience how much later than it
 	// the call may end on a busy machine.
-	short    = 150 * time.Millisecond
+	short    = 150 * slowness * time.Millisecond
 	patience = 5 * time.Second // less than the limits that are not to pass
 )
 
