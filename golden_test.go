@@ -18,7 +18,7 @@ import (
 // goldenFolder holds the recorded cases that belong to this module.
 const goldenFolder = "testdata/golden"
 
-// goldenPace shortens the sleeps and time limits of the cases, all by the same
+// goldenPace stretches the sleeps and time limits of the cases, all by the same
 // factor.
 const goldenPace = 1.0 * slowness
 
