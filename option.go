@@ -290,7 +290,8 @@ func WithQueryStyle(style QueryStyle) Option {
 
 // WithPath gives the value for {name} in the path of the URL. It is escaped as one
 // segment, whatever it holds; "", "." and ".." are ErrInvalidURL, and so are a
-// placeholder without a value and a request's value without a placeholder.
+// placeholder without a value and a request's value without a placeholder. Where neither
+// session nor request give any value, braces in a URL are no placeholders.
 func WithPath(name, value string) Option {
 	return option(func(s *settings) error {
 		s.path = setParam(s.path, name, value)
