@@ -5,11 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
-	"sync"
 	"sync/atomic"
 
 	"github.com/seed-0474a412/parley/internal/h1"
@@ -440,58 +438,6 @@ func (k *call) wrap(ctx context.Context, err error) error {
 		Op: "send", Method: k.req.Method, URL: withoutUser(k.req.URL),
 		Attempt: int(k.rec.attempts.Load()), Elapsed: k.rec.since(), Limit: totalOf(err), Err: err,
 	}
-}
-
-// afterBody calls f once, when the body has ended or is closed.
-func afterBody(body io.ReadCloser, f func()) io.ReadCloser {
-	return hookBody(body, func(error) { f() })
-}
-
-// hookBody calls f once, when the body has ended, failed or is closed: see
-// [Response.AfterBody].
-func hookBody(body io.ReadCloser, f func(err error)) io.ReadCloser {
-	return (&hookedBody{ReadCloser: body, f: f}).writable()
-}
-
-// writable gives the body with the Write that the one beneath may have.
-func (b *hookedBody) writable() io.ReadCloser {
-	if w, ok := b.ReadCloser.(io.Writer); ok {
-		return struct {
-			*hookedBody
-			io.Writer
-		}{b, w}
-	}
-	return b
-}
-
-type hookedBody struct {
-	io.ReadCloser
-	f    func(err error)
-	once sync.Once
-}
-
-func (b *hookedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.ended(err)
-	}
-	return n, err
-}
-
-func (b *hookedBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.ended(nil)
-	return err
-}
-
-// ended tells how the body ended. That somebody closed it is no failure.
-func (b *hookedBody) ended(err error) {
-	b.once.Do(func() {
-		if err == io.EOF || errors.Is(err, errBodyClosed) {
-			err = nil
-		}
-		b.f(err)
-	})
 }
 
 // Request sends a request and reads the whole body of the answer: see

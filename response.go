@@ -214,22 +214,6 @@ func (r *Response) Timing() Timing {
 // Closing again does nothing.
 func (r *Response) Close() error { return r.Body.Close() }
 
-// AfterBody calls f once, when the body has been read to its end, has failed or is
-// closed; at once where there is none or it is in memory already. err is what reading it
-// failed with, nil where it ended or was closed. After a 101 or a CONNECT that succeeded
-// it is the end of the connection, also of the one that [Response.Conn] gives.
-//
-// It is for middleware that accounts for what a response holds on to, and must be called
-// before the response is passed on. f runs where the body is read or closed, before that
-// returns. Of several functions the one that was set first is called first.
-func (r *Response) AfterBody(f func(err error)) {
-	if r.loaded || r.failed != nil || r.Body == nil || r.Body == http.NoBody {
-		f(r.failed)
-		return
-	}
-	r.Body = hookBody(r.Body, f)
-}
-
 // As gives the decoded body of a response, for use around a call:
 //
 //	user, err := parley.As[User](client.Get(ctx, "users/1"))
