@@ -146,6 +146,8 @@ func (r *redaction) ofAnswer(name, value string) string {
 		return value
 	case name == "Location":
 		return r.reference(value)
+	case name == "Link":
+		return r.links(value)
 	case name == "Set-Cookie":
 		return hideSetCookie(value)
 	}
