@@ -65,7 +65,7 @@ type Cassette struct {
 	path    string
 	cfg     CassetteConfig
 	mode    CassetteMode
-	why     string // nothing is recorded; "": it was not said by the environment
+	why     string // nothing may be recorded; "": the environment does not say that
 	through parley.Transport
 	hide    *hider
 
@@ -115,7 +115,7 @@ func (c *Cassette) load() {
 	case err == nil && c.mode == RecordOnce:
 		c.mode = ReplayOnly
 	case errors.Is(err, fs.ErrNotExist) && c.mode == ReplayOnly && c.why != "":
-		c.tb.Fatalf("parleytest: cassette %s: there is no such file, and %s: record it where that is not so, and commit it", c.path, c.why)
+		c.tb.Fatalf("parleytest: cassette %s: there is no such file, and nothing is recorded, as %s: record it elsewhere and commit it", c.path, c.why)
 	case errors.Is(err, fs.ErrNotExist) && c.mode == ReplayOnly:
 		c.tb.Fatalf("parleytest: cassette %s: there is no such file; %s=record records it", c.path, CassetteVariable)
 	case err == nil, errors.Is(err, fs.ErrNotExist):

@@ -157,8 +157,8 @@ func (cfg *CassetteConfig) check() error {
 	return nil
 }
 
-// modeOf gives the mode that holds, and why nothing may be recorded where the environment
-// says so.
+// modeOf gives the mode that holds, and why nothing may be recorded where that is said by the
+// environment.
 func modeOf(tb testing.TB, given CassetteMode) (mode CassetteMode, why string) {
 	tb.Helper()
 	if name := os.Getenv(CassetteVariable); name != "" {
@@ -166,7 +166,9 @@ func modeOf(tb testing.TB, given CassetteMode) (mode CassetteMode, why string) {
 		if i < 0 {
 			tb.Fatalf("parleytest: %s=%q is none of %q", CassetteVariable, name, cassetteModes)
 		}
-		given, why = CassetteMode(i), CassetteVariable+" says "+name
+		if given = CassetteMode(i); given == ReplayOnly {
+			why = CassetteVariable + " says so"
+		}
 	}
 	switch os.Getenv("CI") {
 	case "", "0", "false":

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 	"unicode"
@@ -161,6 +162,14 @@ func (c *Cassette) encode(done []*Recording) ([]byte, error) {
 		Comment: "a cassette of parleytest, without times and secrets; " + CassetteVariable + "=record records it anew",
 	}}
 	for _, r := range all {
+		// Each version of parley would change its own.
+		if strings.HasPrefix(r.RequestHeader.Get("User-Agent"), "parley/") && !c.matches("User-Agent") {
+			r.RequestHeader.Del("User-Agent")
+		}
+		for _, name := range ofConnection {
+			r.RequestHeader.Del(name)
+			r.Header.Del(name)
+		}
 		archive.Log.Entries = append(archive.Log.Entries, r.entry())
 	}
 	var b bytes.Buffer
@@ -177,7 +186,7 @@ func (c *Cassette) encode(done []*Recording) ([]byte, error) {
 func (r *Recording) entry() har.Entry {
 	e := har.Entry{Started: noTime, Timings: har.Timings{Blocked: -1, DNS: -1, Connect: -1, SSL: -1}}
 	e.Request = har.Request{
-		Method: r.Method, URL: r.URL.String(), HTTPVersion: r.proto, Cookies: []har.Cookie{}, Headers: pairsOf(r.sentFields()),
+		Method: r.Method, URL: r.URL.String(), HTTPVersion: r.proto, Cookies: []har.Cookie{}, Headers: pairsOf(r.RequestHeader),
 		QueryString: []har.Pair{}, HeadersSize: -1, BodySize: int64(len(r.RequestBody)),
 	}
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
@@ -190,9 +199,6 @@ func (r *Recording) entry() har.Entry {
 		e.Request.PostData = &har.PostData{MimeType: r.RequestHeader.Get("Content-Type"), Text: text, Encoding: encoding, Incomplete: r.incomplete}
 	}
 	header := r.Header.Clone()
-	for _, name := range ofConnection {
-		header.Del(name)
-	}
 	if r.Method != http.MethodHead && r.Status != http.StatusNotModified {
 		header.Del("Content-Length") // follows from the content
 	}
@@ -208,17 +214,9 @@ func (r *Recording) entry() har.Entry {
 	return e
 }
 
-// sentFields gives the header of the request without parley's own User-Agent, which each
-// version would change.
-func (r *Recording) sentFields() http.Header {
-	h := r.RequestHeader.Clone()
-	for _, name := range ofConnection {
-		h.Del(name)
-	}
-	if strings.HasPrefix(h.Get("User-Agent"), "parley/") {
-		h.Del("User-Agent")
-	}
-	return h
+// matches reports whether a header of requests is compared.
+func (c *Cassette) matches(name string) bool {
+	return slices.ContainsFunc(c.cfg.MatchHeaders, func(s string) bool { return strings.EqualFold(s, name) })
 }
 
 // unescaped gives what a part of a query says, or that itself where it is malformed.
