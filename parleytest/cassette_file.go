@@ -15,6 +15,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/seed-0474a412/parley"
 	"github.com/seed-0474a412/parley/internal/har"
 )
 
@@ -132,10 +133,14 @@ func pairsOf(h http.Header) []har.Pair {
 	return out
 }
 
-// write puts what was recorded into the file, in one step.
+// write puts what was in the file before and what is new into it, in one step.
 func (c *Cassette) write(done []*Recording) {
 	c.tb.Helper()
-	data, err := c.encode(done)
+	all, err := c.hide.all(append(c.loaded[:len(c.loaded):len(c.loaded)], done...))
+	var data []byte
+	if err == nil {
+		data, err = c.encode(all)
+	}
 	if err == nil {
 		err = replaceFile(c.path, data)
 	}
@@ -144,14 +149,28 @@ func (c *Cassette) write(done []*Recording) {
 		return
 	}
 	c.tb.Logf("parleytest: cassette %s: %d answers recorded", c.path, len(done))
+	if names := hiddenHeaders(all); len(names) > 0 {
+		c.tb.Logf("parleytest: cassette %s: hidden in answers: %s; what the test needs is shown by CassetteConfig.Redaction.ShowHeaders",
+			c.path, strings.Join(names, ", "))
+	}
 }
 
-// encode gives the file with what was in it before and what is new.
-func (c *Cassette) encode(done []*Recording) ([]byte, error) {
-	all, err := c.hide.all(append(c.loaded[:len(c.loaded):len(c.loaded)], done...))
-	if err != nil {
-		return nil, err
+// hiddenHeaders names the headers of answers whose values are not there when they are
+// replayed.
+func hiddenHeaders(all []*Recording) []string {
+	names := make(map[string]bool)
+	for _, r := range all {
+		for name, values := range r.Header {
+			if slices.Contains(values, parley.Hidden) {
+				names[name] = true
+			}
+		}
 	}
+	return sortedKeys(names)
+}
+
+// encode gives the file.
+func (c *Cassette) encode(all []*Recording) ([]byte, error) {
 	at := c.recorded
 	if at.IsZero() || at.Equal(noTime) {
 		at = time.Now()
@@ -162,14 +181,7 @@ func (c *Cassette) encode(done []*Recording) ([]byte, error) {
 		Comment: "a cassette of parleytest, without times and secrets; " + CassetteVariable + "=record records it anew",
 	}}
 	for _, r := range all {
-		// Each version of parley would change its own.
-		if strings.HasPrefix(r.RequestHeader.Get("User-Agent"), "parley/") && !c.matches("User-Agent") {
-			r.RequestHeader.Del("User-Agent")
-		}
-		for _, name := range ofConnection {
-			r.RequestHeader.Del(name)
-			r.Header.Del(name)
-		}
+		c.tidy(r)
 		archive.Log.Entries = append(archive.Log.Entries, r.entry())
 	}
 	var b bytes.Buffer
@@ -180,6 +192,25 @@ func (c *Cassette) encode(done []*Recording) ([]byte, error) {
 		return nil, fmt.Errorf("it would be larger than %d bytes: see CassetteConfig.MaxBytes", c.cfg.MaxBytes)
 	}
 	return b.Bytes(), har.Check(b.Bytes())
+}
+
+// tidy leaves out what each recording would change, and what follows from the rest.
+func (c *Cassette) tidy(r *Recording) {
+	for _, name := range ofConnection {
+		r.RequestHeader.Del(name)
+		r.Header.Del(name)
+	}
+	if strings.HasPrefix(r.RequestHeader.Get("User-Agent"), "parley/") && !c.matches("User-Agent") {
+		r.RequestHeader.Del("User-Agent") // it names the version
+	}
+	if r.Method != http.MethodHead && r.Status != http.StatusNotModified {
+		r.Header.Del("Content-Length")
+	}
+}
+
+// matches reports whether a header of requests is compared.
+func (c *Cassette) matches(name string) bool {
+	return slices.ContainsFunc(c.cfg.MatchHeaders, func(s string) bool { return strings.EqualFold(s, name) })
 }
 
 // entry gives a recording in the form of an archive.
@@ -198,12 +229,8 @@ func (r *Recording) entry() har.Entry {
 		text, encoding := bodyText(r.RequestBody)
 		e.Request.PostData = &har.PostData{MimeType: r.RequestHeader.Get("Content-Type"), Text: text, Encoding: encoding, Incomplete: r.incomplete}
 	}
-	header := r.Header.Clone()
-	if r.Method != http.MethodHead && r.Status != http.StatusNotModified {
-		header.Del("Content-Length") // follows from the content
-	}
 	e.Response = har.Response{
-		Status: r.Status, StatusText: r.reason, HTTPVersion: r.proto, Cookies: []har.Cookie{}, Headers: pairsOf(header),
+		Status: r.Status, StatusText: r.reason, HTTPVersion: r.proto, Cookies: []har.Cookie{}, Headers: pairsOf(r.Header),
 		RedirectURL: r.Header.Get("Location"), HeadersSize: -1, BodySize: int64(len(r.Body)), Trailers: pairsOf(r.Trailer),
 	}
 	e.Response.Content = har.Content{Size: int64(len(r.Body)), MimeType: r.Header.Get("Content-Type")}
@@ -212,11 +239,6 @@ func (r *Recording) entry() har.Entry {
 	}
 	e.Response.Content.Text, e.Response.Content.Encoding = bodyText(r.Body)
 	return e
-}
-
-// matches reports whether a header of requests is compared.
-func (c *Cassette) matches(name string) bool {
-	return slices.ContainsFunc(c.cfg.MatchHeaders, func(s string) bool { return strings.EqualFold(s, name) })
 }
 
 // unescaped gives what a part of a query says, or that itself where it is malformed.

@@ -102,7 +102,8 @@ func (r *Recording) replace(by *strings.Replacer) error {
 func (h *hider) recording(r *Recording, found func(string)) (*Recording, error) {
 	out := r.clone()
 	credential := func(s string) {
-		if len(s) >= minRepeated {
+		// Digits may stand elsewhere as a number, which has to remain one.
+		if len(s) >= minRepeated && strings.Trim(s, "0123456789") != "" {
 			found(s)
 		}
 	}
@@ -275,7 +276,6 @@ func (h *hider) json(data []byte, found func(string)) []byte {
 			}
 		case json.Number:
 			if next || top.hidden {
-				found(v.String())
 				written = []byte("0")
 			}
 		}

@@ -2,6 +2,7 @@ package parleytest
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func (c *Cassette) replay(ctx context.Context, req *parley.Request, missing func
 		return parley.HandlerTransport(http.NotFoundHandler()).Send(ctx, req) // says what is wrong
 	}
 	a := &replaying{cassette: c, call: newCall(req)}
-	resp, err := parley.HandlerTransport(http.HandlerFunc(a.serve)).Send(ctx, req)
+	resp, err := a.send(ctx, req)
 	if err == nil {
 		if r := a.found.Load(); r != nil {
 			resp.Proto = r.proto
@@ -59,6 +60,24 @@ func (c *Cassette) replay(ctx context.Context, req *parley.Request, missing func
 	out := *e
 	out.Phase, out.Sent, out.Limit, out.Err = parley.PhaseRequest, parley.NotSent, 0, *why
 	return nil, &out
+}
+
+// send runs the handler. What is demanded of a TLS connection has been looked after when the
+// answer was recorded: here is none to present a certificate on.
+func (a *replaying) send(ctx context.Context, req *parley.Request) (*parley.Response, error) {
+	handler := parley.HandlerTransport(http.HandlerFunc(a.serve))
+	resp, err := handler.Send(ctx, req)
+	if err == nil || !errors.Is(err, errors.ErrUnsupported) || req.URL.Scheme != "https" || a.call.Body != nil {
+		return resp, err
+	}
+	plain, u := req.Clone(), *req.URL
+	u.Scheme = "http"
+	plain.URL = &u
+	if resp, err = handler.Send(ctx, plain); err == nil {
+		resp.Request = req
+		resp.TLS = &tls.ConnectionState{Version: tls.VersionTLS13, HandshakeComplete: true, ServerName: u.Hostname()}
+	}
+	return resp, err
 }
 
 func (c *Cassette) noteUnexpected(text string) {
@@ -189,7 +208,7 @@ func (c *Cassette) explain(call *Call, misses []miss) string {
 
 // name is for messages.
 func (r *Recording) name() string {
-	return fmt.Sprintf("number %d, %s %s,", r.number, r.Method, r)
+	return fmt.Sprintf("number %d, %s %s", r.number, r.Method, r)
 }
 
 // clone copies what a function of the caller's may look at.
