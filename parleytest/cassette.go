@@ -15,51 +15,60 @@ import (
 
 // Cassette records requests and their answers from the network once, into a file, and
 // replays them from then on. The file is an HTTP archive (HAR 1.2), to be committed beside
-// the test; one that a browser wrote can be replayed too.
+// the test; one that a browser has saved can be replayed too.
 //
 //	cassette := parleytest.NewCassette(t, "testdata/users.har", parleytest.CassetteConfig{})
 //	users := NewUsers(cassette.Client(parley.WithBaseURL("https://api.example.com")))
 //
-// Without a file the requests of the test go to the network, and the file is written at
-// the end of the test if that has passed. With one nothing goes to the network: a request that was
-// not recorded fails with an error that matches [ErrUnexpected] and says which recording
+// Without a file the requests of the test go to the network, and the file is written at the
+// end of the test if that has passed. With one nothing goes to the network: a request that
+// was not recorded fails with an error that matches [ErrUnexpected] and says which recording
 // comes nearest and in what it differs, and fails the test. To record anew set
-// PARLEY_CASSETTE=record for one run, or delete the file. Where CI is set in the environment,
-// as services for continuous integration do, cassettes only replay, whatever else is said.
+// PARLEY_CASSETTE=record for one run, or delete the file. Where CI is set in the
+// environment, as services for continuous integration do, cassettes only replay, whatever
+// else is said.
 //
 // # Matching
 //
 // A request is answered by the first recording not yet replayed that has the same method,
-// URL (the order of parameters makes no difference) and body ([BodyByType]). Several of the
-// same kind come in the order in which they were sent. [CassetteConfig] says what else is
+// URL (the order of parameters makes no difference) and body ([BodyByType]). Several that
+// are alike come in the order in which they were sent. [CassetteConfig] says what else is
 // compared, or is not.
 //
 // # Secrets
 //
 // While recording, the program gets the answers as they are. What is written is redacted
 // first ([CassetteConfig.Redaction], [CassetteConfig.Secrets]): hidden texts become
-// [parley.Hidden], and numbers 0, so that the JSON keeps its types. A credential of 12 bytes
-// or more that is hidden in its place is hidden too where an answer repeats it. Paths, XML and
-// other text may hold secrets that nobody can know of: name them in Secrets, or use Edit. In
-// matching a hidden value fits any; so a test needs no credentials to replay.
-// The hidden values are what the program gets when replaying: headers, cookies and tokens
-// are there, but are not the real ones.
+// [parley.Hidden], and numbers in JSON 0, so that types remain. A credential of 12 bytes or
+// more that was hidden in its place is hidden too where the rest of the file repeats it.
+// Paths, XML and other text may hold secrets that nobody can know of: name them in Secrets,
+// or use Edit, and look at a file before it is committed.
+//
+// In matching, what is hidden in the file fits any value, so that a replay needs no
+// credentials. It is also what the program gets from a replay: tokens, cookies and headers
+// are there, with another value. What a test needs as it was, such as X-Total-Count, or
+// WWW-Authenticate for a digest login, has to be named in ShowHeaders or ShowParams;
+// recording logs which headers were hidden.
 //
 // # What is kept
 //
-// Status, headers, content and trailers, of each try, redirect and challenge. Bodies are kept
-// decoded, as text where they are text and in base64 otherwise, and are replayed without
-// Content-Encoding and digests of what they were, whole and at once. Date is that of the
-// replay. Informational answers (1xx), upgrades, timing and connections are not kept, nor
-// is what failed: that is logged. An answer is recorded once it has been read to its end; closing it
-// reads up to a second's worth of the rest. One that is still open at the end of the test, or that goes
-// on for longer, fails the test, and so does a body beyond the bounds.
+// Method, URL, headers and body of each request, redirects, tries and challenges included,
+// and status, headers, content and trailers of its answer. Bodies are kept decoded, as text
+// where they are text and in base64 otherwise. They are replayed whole, at once, and without
+// Content-Encoding; digests of a body that was changed are left out. Date is that of the
+// replay. Informational answers (1xx), time and connections are not kept, nor is what
+// failed or was cancelled, which is logged. TLS settings mean nothing in a replay.
 //
-// The file changes no more than what is in it: it has one date, of when it was recorded, and
-// headers are sorted.
+// An answer is recorded once it has been read to its end. Closing it reads the rest, for a
+// second at most. One that has not come to its end by then, one that is still open at the
+// end of the test, an upgrade, and a body beyond the bounds or in a coding that is not known
+// cannot be recorded, and fail the test.
 //
-// A Cassette is safe for concurrent use. One test and its subtests may share it; two tests must not
-// record to the same file.
+// A file changes no more than what is in it: it has one date, of when it was recorded, and
+// headers are sorted by name.
+//
+// A Cassette is safe for concurrent use. A test and its subtests may share one; two tests
+// must not record to the same file.
 type Cassette struct {
 	tb      testing.TB
 	path    string
@@ -78,9 +87,9 @@ type Cassette struct {
 	ended      bool
 }
 
-// NewCassette opens the file at path for one test, or begins it. A file that cannot be
-// read, is no HTTP archive or is too large, and one that is not there but may not be
-// recorded, end the test.
+// NewCassette opens the file at path for one test, or begins it; its folder is made if need
+// be. A file that cannot be read, is no HTTP archive or is too large, and one that is not
+// there but may not be recorded, end the test.
 func NewCassette(tb testing.TB, path string, cfg CassetteConfig) *Cassette {
 	tb.Helper()
 	if err := cfg.check(); err != nil {

@@ -61,9 +61,8 @@ const (
 
 // CassetteConfig configures a [Cassette]. The zero value is what most tests want.
 type CassetteConfig struct {
-	// Mode is when to go to the network. The environment's word wins: PARLEY_CASSETTE, and
-	// over everything else CI, with which (unless it is "", "0" or "false") cassettes only
-	// replay.
+	// Mode is when to go to the network. The environment's word wins: [CassetteVariable],
+	// and over everything else CI: unless that is "", "0" or "false", cassettes only replay.
 	Mode CassetteMode
 
 	// Redaction says what is hidden before the file is written, by the rules of parley:
@@ -74,9 +73,9 @@ type CassetteConfig struct {
 	// Secrets are values that are hidden wherever they stand, be it in a path or in text:
 	// a key from the environment, say. Empty ones are left out.
 	Secrets []string
-	// Edit changes a recording before it is hidden and written, or leaves it out by
-	// returning false. nil changes nothing. It is called by one goroutine at a time, at the
-	// end of the test.
+	// Edit changes a recording before it is redacted and written, or leaves it out by
+	// returning false. nil changes nothing. It is called at the end of the test, for one
+	// after the other.
 	Edit func(*Recording) bool
 
 	// MatchHeaders names headers of requests that are compared too; their values may be

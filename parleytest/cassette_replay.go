@@ -20,6 +20,7 @@ import (
 type replaying struct {
 	cassette *Cassette
 	call     *Call
+	began    atomic.Bool
 	found    atomic.Pointer[Recording]
 	failed   atomic.Pointer[error] // why there is no answer
 }
@@ -58,6 +59,7 @@ func (c *Cassette) replay(ctx context.Context, req *parley.Request, missing func
 		c.noteUnexpected(strings.TrimPrefix((*why).Error(), ErrUnexpected.Error()+": "))
 	}
 	out := *e
+	out.URL = a.call.URL
 	out.Phase, out.Sent, out.Limit, out.Err = parley.PhaseRequest, parley.NotSent, 0, *why
 	return nil, &out
 }
@@ -67,7 +69,7 @@ func (c *Cassette) replay(ctx context.Context, req *parley.Request, missing func
 func (a *replaying) send(ctx context.Context, req *parley.Request) (*parley.Response, error) {
 	handler := parley.HandlerTransport(http.HandlerFunc(a.serve))
 	resp, err := handler.Send(ctx, req)
-	if err == nil || !errors.Is(err, errors.ErrUnsupported) || req.URL.Scheme != "https" || a.call.Body != nil {
+	if err == nil || !errors.Is(err, errors.ErrUnsupported) || req.URL.Scheme != "https" || a.began.Load() {
 		return resp, err
 	}
 	plain, u := req.Clone(), *req.URL
@@ -90,6 +92,7 @@ func (c *Cassette) noteUnexpected(text string) {
 
 // serve is the handler.
 func (a *replaying) serve(w http.ResponseWriter, r *http.Request) {
+	a.began.Store(true)
 	limit := a.cassette.cfg.MaxBodyBytes
 	body, err := io.ReadAll(io.LimitReader(r.Body, limit+1))
 	if err != nil {
