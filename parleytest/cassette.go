@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -77,6 +78,7 @@ type Cassette struct {
 	why     string // nothing may be recorded; "": the environment does not say that
 	through parley.Transport
 	hide    *hider
+	room    atomic.Int64 // bytes of bodies that may still be kept
 
 	mu         sync.Mutex
 	loaded     []*Recording // from the file
@@ -97,6 +99,7 @@ func NewCassette(tb testing.TB, path string, cfg CassetteConfig) *Cassette {
 	}
 	c := &Cassette{tb: tb, path: path, cfg: cfg, through: cfg.Through, hide: newHider(cfg)}
 	c.mode, c.why = modeOf(tb, cfg.Mode)
+	c.room.Store(cfg.MaxBytes)
 	if c.mode != RecordAgain {
 		c.load()
 	}
@@ -241,9 +244,9 @@ func (c *Cassette) collect(all []*taping) []*Recording {
 		r, problem, note := t.result()
 		switch {
 		case problem != "":
-			c.tb.Errorf("parleytest: cassette %s: %s: %s", c.path, t.rec, problem)
+			c.tb.Errorf("parleytest: cassette %s: %s", c.path, c.hide.scrub(t.rec.String()+": "+problem))
 		case note != "":
-			c.tb.Logf("parleytest: cassette %s: %s is not recorded: %s", c.path, t.rec, note)
+			c.tb.Logf("parleytest: cassette %s: %s", c.path, c.hide.scrub(t.rec.String()+" is not recorded: "+note))
 		case c.cfg.Edit == nil || c.cfg.Edit(r):
 			done = append(done, r)
 		}

@@ -133,9 +133,9 @@ type Recording struct {
 	taken      int // how often it was replayed
 }
 
-// String is for messages: method and URL without query.
+// String gives method and URL without the query.
 func (r *Recording) String() string {
-	return withoutQuery(&Call{Method: r.Method, URL: r.URL})
+	return cut(r.Method) + " " + withoutQuery(&Call{URL: r.URL})
 }
 
 // check fills in the defaults, and says what is wrong.

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed-0474a412/parley"
@@ -21,14 +22,16 @@ const closeWait = time.Second
 
 // taping is a request on its way over the network.
 type taping struct {
-	limit int64
-	own   parley.Body // of the request; nil: none
+	limit int64         // of each body
+	room  *atomic.Int64 // for all bodies of the cassette
+	own   parley.Body   // of the request; nil: none
 
 	mu       sync.Mutex
 	rec      *Recording
 	up, down bytes.Buffer
 	sentAll  bool // of the body of the request
 	sends    int  // how often that was opened
+	ending   bool // nothing is added any more
 	over     bool
 	problem  string // why the test cannot pass; "": nothing
 	note     string // why there is nothing to record, though nothing is wrong
@@ -68,7 +71,8 @@ func (c *Cassette) record(ctx context.Context, req *parley.Request, next parley.
 // begin takes a place in the file.
 func (c *Cassette) begin(req *parley.Request) (*taping, error) {
 	call := newCall(req)
-	t := &taping{limit: c.cfg.MaxBodyBytes, own: req.Body, rec: &Recording{Method: call.Method, URL: call.URL, RequestHeader: call.Header}}
+	t := &taping{limit: c.cfg.MaxBodyBytes, room: &c.room, own: req.Body}
+	t.rec = &Recording{Method: call.Method, URL: call.URL, RequestHeader: call.Header}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.ended {
@@ -82,8 +86,8 @@ func (c *Cassette) begin(req *parley.Request) (*taping, error) {
 func (t *taping) stop(problem, note string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.over {
-		t.over, t.problem, t.note = true, problem, note
+	if !t.ending {
+		t.ending, t.over, t.problem, t.note = true, true, problem, note
 	}
 }
 
@@ -92,7 +96,8 @@ func (t *taping) answered(resp *parley.Response) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	_, reason, _ := strings.Cut(resp.Status, " ")
-	t.rec.Status, t.rec.reason, t.rec.proto, t.rec.Header = resp.StatusCode, strings.Clone(reason), strings.Clone(resp.Proto), keptFields(resp.Header)
+	t.rec.Status, t.rec.Header = resp.StatusCode, keptFields(resp.Header)
+	t.rec.reason, t.rec.proto = strings.Clone(reason), strings.Clone(resp.Proto)
 }
 
 // keptFields copies a header of an answer.
@@ -109,12 +114,20 @@ func keptFields(h http.Header) http.Header {
 func (t *taping) received(p []byte) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	keep(&t.down, p, t.limit)
+	t.keepLocked(&t.down, p)
 }
 
-// keep adds to what came of a body, and one byte beyond the limit.
-func keep(b *bytes.Buffer, p []byte, limit int64) {
-	b.Write(p[:min(int64(len(p)), max(limit+1-int64(b.Len()), 0))])
+// keepLocked adds to what came of a body, and one byte beyond the limit.
+func (t *taping) keepLocked(b *bytes.Buffer, p []byte) {
+	p = p[:min(int64(len(p)), max(t.limit+1-int64(b.Len()), 0))]
+	if t.ending {
+		return
+	}
+	if t.room.Add(-int64(len(p))) < 0 {
+		t.problem = "the bodies of all requests and answers together are too large: see CassetteConfig.MaxBytes"
+		return
+	}
+	b.Write(p)
 }
 
 func (t *taping) full() bool {
@@ -126,12 +139,45 @@ func (t *taping) full() bool {
 // finish notes that the answer has come to its end.
 func (t *taping) finish(resp *parley.Response) {
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.over {
+	if t.ending {
+		t.mu.Unlock()
 		return
 	}
-	t.over = true
+	t.ending = true
 	t.rec.Trailer = keptFields(resp.Trailer)
+	// It may have been answered before its body had been sent.
+	partly := t.own != nil && !t.sentAll && int64(t.up.Len()) != t.own.Size()
+	t.mu.Unlock()
+	var whole []byte
+	var err error
+	if partly && t.own.Replayable() {
+		whole, err = readBody(t.own, t.limit+1)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.over = true
+	switch {
+	case err != nil:
+		t.problem = fmt.Sprintf("reading the body of the request again: %v", err)
+	case whole != nil:
+		t.up.Reset()
+		t.up.Write(whole)
+	default:
+		t.rec.incomplete = partly
+	}
+}
+
+// readBody reads a body from its beginning, up to a limit.
+func readBody(body parley.Body, limit int64) ([]byte, error) {
+	rc, err := body.Open()
+	if err != nil {
+		return nil, err
+	}
+	data, err := io.ReadAll(io.LimitReader(rc, limit))
+	if closeErr := rc.Close(); err == nil {
+		err = closeErr
+	}
+	return data, err
 }
 
 // result gives the recording, or says what is in its way.
@@ -154,9 +200,6 @@ func (t *taping) result() (r *Recording, problem, note string) {
 
 // settle puts the bodies in the form in which they are kept.
 func (t *taping) settle() error {
-	if err := t.sentWhole(); err != nil {
-		return err
-	}
 	var err error
 	if t.rec.RequestBody, err = t.plain("request", t.rec.RequestHeader, t.up.Bytes()); err != nil {
 		return err
@@ -171,30 +214,6 @@ func (t *taping) settle() error {
 	}
 	t.rec.Body, err = t.plain("answer", t.rec.Header, coded)
 	return err
-}
-
-// sentWhole sees to the body of a request that was answered before it had been sent.
-func (t *taping) sentWhole() error {
-	if t.own == nil || t.sentAll || int64(t.up.Len()) == t.own.Size() {
-		return nil
-	}
-	if !t.own.Replayable() {
-		t.rec.incomplete = true
-		return nil
-	}
-	rc, err := t.own.Open()
-	if err != nil {
-		return fmt.Errorf("reading the body of the request again: %w", err)
-	}
-	t.up.Reset()
-	_, err = io.Copy(&t.up, io.LimitReader(rc, t.limit+1))
-	if closeErr := rc.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		return fmt.Errorf("reading the body of the request again: %w", err)
-	}
-	return nil
 }
 
 // plain undoes the codings of a body within the limit.
@@ -283,9 +302,10 @@ func (b *tapedSource) Open() (io.ReadCloser, error) {
 	}
 	b.t.mu.Lock()
 	defer b.t.mu.Unlock()
-	b.t.sends++
-	b.t.up.Reset()
-	b.t.sentAll = false
+	if b.t.sends++; !b.t.ending {
+		b.t.up.Reset()
+		b.t.sentAll = false
+	}
 	return &tapedReader{rc, b.t, b.t.sends}, nil
 }
 
@@ -300,8 +320,8 @@ func (r *tapedReader) Read(p []byte) (int, error) {
 	r.t.mu.Lock()
 	defer r.t.mu.Unlock()
 	if r.send == r.t.sends && n <= len(p) {
-		keep(&r.t.up, p[:max(n, 0)], r.t.limit)
-		r.t.sentAll = r.t.sentAll || err == io.EOF
+		r.t.keepLocked(&r.t.up, p[:max(n, 0)])
+		r.t.sentAll = r.t.sentAll || err == io.EOF && !r.t.ending
 	}
 	return n, err
 }

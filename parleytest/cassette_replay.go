@@ -209,9 +209,9 @@ func (c *Cassette) explain(call *Call, misses []miss) string {
 	return c.hide.scrub(text) + "; " + CassetteVariable + "=record records anew"
 }
 
-// name is for messages.
+// name is String with the place in the file.
 func (r *Recording) name() string {
-	return fmt.Sprintf("number %d, %s %s", r.number, r.Method, r)
+	return fmt.Sprintf("number %d, %s", r.number, r)
 }
 
 // clone copies what a function of the caller's may look at.

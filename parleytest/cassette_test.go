@@ -267,11 +267,11 @@ func TestCassette_unused(t *testing.T) {
 	test := func(c *parleytest.Cassette, client *parley.Client) {
 		_, err := client.Get(t.Context(), "a")
 		require.NoError(t, err)
-		require.Equal(t, []string{tp.base + "/b"}, c.Unused())
+		require.Equal(t, []string{"GET " + tp.base + "/b"}, c.Unused())
 	}
 	tp.replay(test)
 	tp.cfg.ReportUnused = true
-	tp.replay(test, "nobody asked for "+tp.base+"/b")
+	tp.replay(test, "nobody asked for GET "+tp.base+"/b")
 }
 
 func TestCassette_modes(t *testing.T) {
@@ -458,7 +458,8 @@ func TestCassette_bounds(t *testing.T) {
 		{"an answer", parleytest.CassetteConfig{MaxBodyBytes: 1000}, 1, 1001, false, "the body of the answer is larger than 1000 bytes: see CassetteConfig.MaxBodyBytes"},
 		{"an answer, decoded", parleytest.CassetteConfig{MaxBodyBytes: 1000}, 1, 1001, true, "the body of the answer is larger than 1000 bytes"},
 		{"a request", parleytest.CassetteConfig{MaxBodyBytes: 1000}, 1001, 1, false, "the body of the request is larger than 1000 bytes"},
-		{"the file", parleytest.CassetteConfig{MaxBytes: 1000}, 1, 1000, false, "it would be larger than 1000 bytes: see CassetteConfig.MaxBytes"},
+		{"the file", parleytest.CassetteConfig{MaxBytes: 1000}, 1, 900, false, "it would be larger than 1000 bytes: see CassetteConfig.MaxBytes"},
+		{"all of it", parleytest.CassetteConfig{MaxBytes: 1000}, 900, 900, false, "the bodies of all requests and answers together are too large: see CassetteConfig.MaxBytes"},
 		{"nothing", parleytest.CassetteConfig{MaxBodyBytes: 1000}, 1000, 1000, true, ""},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -486,6 +487,36 @@ func TestCassette_bounds(t *testing.T) {
 			require.NoFileExists(t, tp.path)
 		})
 	}
+}
+
+// A server may answer before it has seen the body.
+func TestCassette_earlyAnswers(t *testing.T) {
+	atDesk(t)
+	path := filepath.Join(t.TempDir(), "a.har")
+	refuses := parley.TransportFunc(func(_ context.Context, req *parley.Request) (*parley.Response, error) {
+		return &parley.Response{StatusCode: 413, Status: "413 Too Large", Proto: "HTTP/1.1", Header: http.Header{}, Body: http.NoBody, Request: req}, nil
+	})
+	once := func(s string) parley.RequestOption {
+		return parley.WithReader(struct{ io.Reader }{strings.NewReader(s)})
+	}
+	test := func(last parley.RequestOption, ok bool) *fakeTB {
+		return run(t, func(tb testing.TB) {
+			c := parleytest.NewCassette(tb, path, parleytest.CassetteConfig{Through: refuses})
+			for i, body := range []parley.RequestOption{parley.WithText("again and again"), once("once"), last} {
+				resp, err := c.Send(t.Context(), mustRequest(t, "POST", fmt.Sprintf("http://a.test/%d", i), body))
+				require.Equal(t, ok || i < 2, err == nil, "%v", err)
+				if err == nil {
+					require.Equal(t, "413 Too Large", resp.Status)
+					require.NoError(t, resp.Close())
+				}
+			}
+		})
+	}
+	require.Empty(t, test(parley.WithText("x"), true).reports)
+	require.Empty(t, test(parley.WithText("x"), true).reports)
+	f := test(parley.WithText("y"), false)
+	require.Len(t, f.reports, 1)
+	require.Contains(t, f.reports[0], `the body is "y", was "x"`, "what can be read again is whole in the file")
 }
 
 func TestCassette_concurrently(t *testing.T) {
