@@ -19,7 +19,8 @@ const hidden = "[hidden]"
 
 // Redaction says what is shown and what is hidden in all that parley tells of calls: logs
 // ([WithLogger]), dumps ([WithDump]), recordings ([WithRecorder], [WithHAR]), command
-// lines ([Request.Curl]) and headers in an [Explanation]. The zero value is the default.
+// lines ([Request.Curl]) and headers in an [Explanation]. Its methods tell the same to
+// others. The zero value is the default.
 //
 // Hidden is, by default, what may be a secret: the values of all headers that are not
 // known to be harmless, which are those that would not follow a redirect to another
@@ -146,6 +147,8 @@ func (r *redaction) ofAnswer(name, value string) string {
 		return value
 	case name == "Location":
 		return r.reference(value)
+	case name == "Link":
+		return r.links(value)
 	case name == "Set-Cookie":
 		return hideSetCookie(value)
 	}
@@ -213,6 +216,7 @@ func (r *redaction) reference(ref string) string {
 	if r != nil && r.all {
 		return ref
 	}
+	ref, _, _ = strings.Cut(ref, "#") // it may be malformed, and is not shown
 	u, err := url.Parse(strings.Trim(ref, " \t"))
 	if err != nil || u.Opaque != "" {
 		return hidden

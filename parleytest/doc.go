@@ -27,6 +27,17 @@
 //
 // What was sent can be looked at afterwards ([Route.Calls], [Mock.Calls]).
 //
+// # Recorded traffic
+//
+// A [Cassette] answers with what a real server has said once. The first run of the test goes
+// to the network and writes a file without secrets, to be committed; from then on, and
+// always in CI, the file answers:
+//
+//	cassette := parleytest.NewCassette(t, "testdata/users.har", parleytest.CassetteConfig{})
+//	users := NewUsers(cassette.Client(parley.WithBaseURL("https://api.example.com")))
+//
+// PARLEY_CASSETTE=record go test ./... records anew.
+//
 // # When it goes wrong
 //
 // Answers may fail as networks do. Each of these is an answer for [Route.Reply], and with

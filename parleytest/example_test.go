@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -62,6 +63,45 @@ func ExampleMock_unexpected() {
 
 	// Output:
 	// true in the JSON .n is 3, should be 2
+}
+
+// The first run of this test went to the network, with a real token, and wrote
+// testdata/users.har. All others replay that, as this one does. To record anew run it with
+// PARLEY_CASSETTE=record.
+func ExampleNewCassette() {
+	t := new(exampleTB) // func TestUsers(t *testing.T)
+	defer t.end()
+	cassette := parleytest.NewCassette(t, "testdata/users.har", parleytest.CassetteConfig{ReportUnused: true})
+
+	token := "any" // replaying takes none
+	if cassette.Records() {
+		token = os.Getenv("API_TOKEN")
+	}
+	api := cassette.Client(parley.WithBaseURL("https://api.example.com"), parley.WithBearerToken(token))
+
+	type user struct {
+		ID       int
+		Name     string
+		APIToken string `json:"api_token"`
+	}
+	fmt.Println(parley.As[user](api.Get(context.Background(), "users/7")))
+	fmt.Println(parley.As[user](api.Post(context.Background(), "users", parley.WithJSON(map[string]string{"name": "Bob", "password": "another"}))))
+	// Output:
+	// {7 Ann [hidden]} <nil>
+	// {8 Bob [hidden]} <nil>
+}
+
+// A request that was not recorded says what is nearest, and does not go to the network.
+func ExampleCassette_unexpected() {
+	t := new(exampleTB)
+	api := parleytest.NewCassette(t, "testdata/users.har", parleytest.CassetteConfig{}).Client()
+
+	_, err := api.Post(context.Background(), "https://api.example.com/users", parley.WithJSON(map[string]string{"name": "Eve", "password": "x"}))
+	_, why, _ := strings.Cut(err.Error(), ": the ")
+	why, _, _ = strings.Cut(why, ";")
+	fmt.Println(errors.Is(err, parleytest.ErrUnexpected), why)
+	// Output:
+	// true nearest recording is number 2, POST https://api.example.com/users, but in the JSON .name is "Eve", was "Bob"
 }
 
 // Errors have the kind, the phase and the word on what was sent that they have over a network.

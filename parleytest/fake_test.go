@@ -15,6 +15,7 @@ type fakeTB struct {
 
 	mu       sync.Mutex
 	reports  []string
+	logs     []string
 	fatal    bool
 	cleanups []func()
 }
@@ -33,6 +34,18 @@ func (f *fakeTB) Fatalf(format string, args ...any) {
 	runtime.Goexit()
 }
 
+func (f *fakeTB) Logf(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.logs = append(f.logs, fmt.Sprintf(format, args...))
+}
+
+func (f *fakeTB) Failed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.reports) > 0
+}
+
 func (f *fakeTB) Fatal(args ...any) { f.Fatalf("%s", fmt.Sprint(args...)) }
 
 func (f *fakeTB) Cleanup(c func()) { f.cleanups = append(f.cleanups, c) }
@@ -46,9 +59,15 @@ func (f *fakeTB) end() {
 	}
 }
 
-// reports runs a test and gives what it reported, and whether that ended it early. Its
-// cleanups run on its goroutine, as those of a real test do.
+// reports runs a test and gives what it reported, and whether that ended it early.
 func reports(t *testing.T, test func(testing.TB)) (reports []string, fatal bool) {
+	t.Helper()
+	f := run(t, test)
+	return slices.Clone(f.reports), f.fatal
+}
+
+// run runs a test. Its cleanups run on its goroutine, as those of a real test do.
+func run(t *testing.T, test func(testing.TB)) *fakeTB {
 	t.Helper()
 	f := &fakeTB{TB: t}
 	done := make(chan struct{})
@@ -58,7 +77,7 @@ func reports(t *testing.T, test func(testing.TB)) (reports []string, fatal bool)
 		test(f)
 	}()
 	<-done
-	return slices.Clone(f.reports), f.fatal
+	return f
 }
 
 // reported runs a test that has to report one thing, in which these words are.

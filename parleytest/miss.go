@@ -13,7 +13,8 @@ import (
 	"strings"
 )
 
-// ErrUnexpected is matched by the error of a request for which a [Mock] has no route.
+// ErrUnexpected is matched by the error of a request for which a [Mock] has no route, or
+// a [Cassette] no recording.
 var ErrUnexpected = errors.New("unexpected request")
 
 // difference is one point in which a request is not what a route wants.
@@ -36,17 +37,22 @@ func nearest(c *Call, misses []miss) string {
 	if len(misses) == 0 {
 		return what + ": the mock has no routes; without one that says PassThrough nothing goes to the network"
 	}
+	return what + ": " + nearestOf("route", misses)
+}
+
+// nearestOf names the least of some misses, one at least, and what it consists of.
+func nearestOf(kind string, misses []miss) string {
 	best := slices.MinFunc(misses, func(a, b miss) int { return a.far() - b.far() })
 	texts := make([]string, len(best.differences))
 	for i, d := range best.differences {
 		texts[i] = d.text
 	}
-	return fmt.Sprintf("%s: the nearest route is %s, but %s", what, best.route, strings.Join(texts, "; "))
+	return fmt.Sprintf("the nearest %s is %s, but %s", kind, best.of, strings.Join(texts, "; "))
 }
 
-// miss is a route that a request does not fit.
+// miss is a route, or a recording, that a request does not fit.
 type miss struct {
-	route       string
+	of          string
 	differences []difference
 }
 

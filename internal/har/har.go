@@ -27,6 +27,8 @@ type Log struct {
 	Creator Creator `json:"creator"`
 	Entries []Entry `json:"entries"`
 	Comment string  `json:"comment,omitempty"`
+	// Recorded is when a cassette was recorded, which leaves the time of each entry out.
+	Recorded *time.Time `json:"_recorded,omitempty"`
 }
 
 // Creator names the program that wrote the archive.
@@ -74,6 +76,8 @@ type Response struct {
 	BodySize    int64    `json:"bodySize"`
 	// Error is why there is no whole answer. Browsers write it too.
 	Error string `json:"_error,omitempty"`
+	// Trailers followed the content. The format has no field for them.
+	Trailers []Pair `json:"_trailers,omitempty"`
 }
 
 // Pair is a header, or a parameter of a query.
@@ -99,7 +103,9 @@ type PostData struct {
 	Text     string `json:"text"`
 	// Encoding is "base64" where Text is; the format has no field of its own for that.
 	Encoding string `json:"_encoding,omitempty"`
-	Comment  string `json:"comment,omitempty"`
+	// Incomplete says that more of it was never sent.
+	Incomplete bool   `json:"_incomplete,omitempty"`
+	Comment    string `json:"comment,omitempty"`
 }
 
 // Content is the content of an answer, decoded.
