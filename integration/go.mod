@@ -12,6 +12,7 @@ require (
 	github.com/google/go-github/v89 v89.0.0
 	github.com/graph-gophers/graphql-go v1.11.0
 	github.com/mccutchen/go-httpbin/v2 v2.26.0
+	github.com/santhosh-tekuri/jsonschema/v6 v6.0.3
 	github.com/seed-0474a412/parley v0.0.0-00010101000000-000000000000
 	github.com/stretchr/testify v1.12.1
 	go.uber.org/goleak v1.3.0
