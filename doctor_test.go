@@ -52,6 +52,10 @@ func TestDoctor_whatFiguresPointTo(t *testing.T) {
 			row(func(o *parley.OriginStats) { o.Oldest = now.Add(-time.Hour) }),
 			[]string{"A connection to https://a.test:443 has been in use for 1h0m0s"},
 		},
+		"with the request that has it": {
+			row(func(o *parley.OriginStats) { o.Oldest, o.OldestRequest = now.Add(-time.Hour), "GET https://a.test/log" }),
+			[]string{"A connection to https://a.test:443 has been in use for 1h0m0s, by GET https://a.test/log. If that is no event stream"},
+		},
 		"one that is in use": {row(func(o *parley.OriginStats) { o.Oldest = now.Add(-time.Minute) }), nil},
 		"servers that hang up": {
 			row(func(o *parley.OriginStats) {
@@ -113,7 +117,7 @@ func TestDoctor_findsALowSoftLimit(t *testing.T) {
 	arrived.Wait()
 	close(together)
 	all.Wait()
-	wiretest.Eventually(t, func() bool { return c.Stats().Idle == 0 && c.Stats().Active == 0 }, "connections are closed")
+	wiretest.Eventually(t, func() bool { return len(c.Stats().Origins) == 0 }, "connections are closed")
 	findings := c.Doctor()
 	require.Empty(t, findings, "an origin with nothing left has no row: %v", findings)
 
@@ -133,7 +137,7 @@ func TestDoctor_findsALowSoftLimit(t *testing.T) {
 	arrived.Wait()
 	close(together)
 	all.Wait()
-	wiretest.Eventually(t, func() bool { return c.Stats().Idle == 1 }, "all but one are closed")
+	wiretest.Eventually(t, func() bool { return c.Stats().Origins[0].Closed["surplus idle"] == 39 }, "all but one are closed")
 	findings = c.Doctor()
 	require.Len(t, findings, 1)
 	require.Equal(t, s.URL, findings[0].Origin)
