@@ -140,14 +140,17 @@ func sentOf(err error) Sent {
 	return MaybeSent
 }
 
-// withSent gives err with what it says of it changed, if it is an *Error.
+// withSent gives err with what its *Error, if it has one, says of it changed.
 func withSent(err error, sent Sent) error {
-	e, ok := err.(*Error)
-	if !ok || e.Sent == sent {
+	var e *Error
+	if !errors.As(err, &e) || e.Sent == sent {
 		return err
 	}
 	changed := *e
 	changed.Sent = sent
+	if err != error(e) {
+		changed.Err = err // middleware has put something around it
+	}
 	return &changed
 }
 

@@ -205,6 +205,27 @@ func TestRetry_notSentIsSaidOfAllTries(t *testing.T) {
 			require.Len(t, tried.Tries, parley.DefaultTries)
 		})
 	}
+	t.Run("middleware says more about it", func(t *testing.T) {
+		told := errors.New("told by middleware")
+		c := newSession(t, promptly(parley.RetryPolicy{}), parley.WithTransport(failingAfter(parley.PhaseConnect, parley.ErrConnect, &maybe, &not)),
+			parley.WithNetworkMiddleware(func(next parley.Transport) parley.Transport {
+				return parley.TransportFunc(func(ctx context.Context, req *parley.Request) (*parley.Response, error) {
+					resp, err := next.Send(ctx, req)
+					if err != nil {
+						err = fmt.Errorf("%w: %w", told, err)
+					}
+					return resp, err
+				})
+			}))
+		_, err := c.Get(t.Context(), "http://a.test/")
+		require.ErrorIs(t, err, told)
+		require.ErrorIs(t, err, parley.ErrConnect)
+		var e *parley.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, maybe, e.Sent)
+		var tried *parley.RetryError
+		require.ErrorAs(t, err, &tried)
+	})
 	t.Run("the wait for another try is cut short", func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		policy := parley.RetryPolicy{Backoff: -1, OnTry: func(_ context.Context, try parley.Try) {
