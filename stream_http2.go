@@ -87,12 +87,14 @@ func (x *exchange) runStream(got connpool.Got, p *plan) *failure {
 			err = checkHead(in)
 		}
 	}
+	if err == nil {
+		err = s.watch.headCame()
+	}
 	if err != nil {
 		f := s.failure(PhaseResponse, err)
 		s.finish()
 		return f
 	}
-	s.watch.headCame()
 	if x.misdirected(in.StatusCode, got) {
 		s.finish()
 		return &failure{misdirected: true}
