@@ -50,8 +50,8 @@ func TestThePoolsPageInABrowser(t *testing.T) {
 	require.Contains(t, dom, "Client "+s.URL+"/ [1 active, 0 idle]</h1>")
 	require.Contains(t, dom, `<div><b>4</b>requests</div>`)
 	require.Contains(t, dom, `<div><b>75 %</b>reused</div>`)
-	require.Contains(t, dom, `<td class="name" title="`+s.URL+`">`+s.URL+`</td>`)
-	require.Contains(t, dom, `<td class="by" title="GET `+s.URL+`/bytes/100000">GET `+s.URL+`/bytes/100000</td>`)
+	oldest := "GET " + s.URL + "/bytes/100000"
+	require.Contains(t, dom, `<td class="name" title="`+s.URL+`">`+s.URL+`<div>longest: `+oldest+`</div></td>`)
 	require.NotContains(t, dom, "hunter2")
 	require.Contains(t, dom, `<li>Nothing.</li>`)
 }
