@@ -96,6 +96,7 @@ type conn struct {
 	// cancel is sock.Cancel, made once. It is what the end of a context calls, so
 	// that nothing of a response is held by a context.
 	cancel func()
+	user   user // by HTTP/1.1
 }
 
 // Capacity is one for HTTP/1.1, which answers one request at a time.

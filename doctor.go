@@ -109,8 +109,11 @@ func (d *doctor) borrowing(o *OriginStats) {
 		return
 	}
 	if since := d.now.Sub(o.Oldest); since >= longBorrowing {
-		d.add(o.Origin, "if that is no event stream, upgrade or download, a response is not read to its end or closed",
-			"a connection to %s has been in use for %v", o.Origin, rounded(since))
+		text := fmt.Sprintf("a connection to %s has been in use for %v", o.Origin, rounded(since))
+		if o.OldestRequest != "" {
+			text += ", by " + o.OldestRequest
+		}
+		d.add(o.Origin, "if that is no event stream, upgrade or download, a response is not read to its end or closed", "%s", text)
 	}
 }
 

@@ -52,6 +52,10 @@ func TestDoctor_whatFiguresPointTo(t *testing.T) {
 			row(func(o *parley.OriginStats) { o.Oldest = now.Add(-time.Hour) }),
 			[]string{"A connection to https://a.test:443 has been in use for 1h0m0s"},
 		},
+		"with the request that has it": {
+			row(func(o *parley.OriginStats) { o.Oldest, o.OldestRequest = now.Add(-time.Hour), "GET https://a.test/log" }),
+			[]string{"A connection to https://a.test:443 has been in use for 1h0m0s, by GET https://a.test/log. If that is no event stream"},
+		},
 		"one that is in use": {row(func(o *parley.OriginStats) { o.Oldest = now.Add(-time.Minute) }), nil},
 		"servers that hang up": {
 			row(func(o *parley.OriginStats) {

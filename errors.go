@@ -124,6 +124,18 @@ const (
 	Answering             // the server began to answer
 )
 
+// or gives what is so of a request that was sent twice: the server can have seen it if it
+// can have seen either.
+func (s Sent) or(other Sent) Sent {
+	switch {
+	case s == NotSent:
+		return other
+	case other == NotSent:
+		return s
+	}
+	return max(s, other)
+}
+
 // String gives "maybe sent", "not sent" or "answering".
 func (s Sent) String() string {
 	switch s {
@@ -165,7 +177,7 @@ type Error struct {
 	Method  string        // of the request
 	URL     *url.URL      // of the request, without user information; nil if there was none yet
 	Phase   Phase         // where it failed
-	Sent    Sent          // whether the server can have seen the request
+	Sent    Sent          // whether the server can have seen the request, by any of its tries
 	Attempt int           // 1 for the first try; 0 if nothing was tried
 	Elapsed time.Duration // since the call began
 	Limit   time.Duration // the timeout that was passed; 0 if it was none

@@ -346,6 +346,7 @@ func (x *exchange) note(e *entry, got connpool.Got) {
 // failure the connection is still the exchange's.
 func (x *exchange) run(got connpool.Got, p *plan) *failure {
 	c := x.conn()
+	c.user.begin(x.req)
 	x.loan = c.sock.Begin()
 	x.stop = nil
 	if x.ctx.Done() != nil {

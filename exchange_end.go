@@ -135,7 +135,9 @@ func (x *exchange) letGo(complete bool) (clean bool) {
 		clean = false
 		x.interrupt()
 	}
-	return x.conn().sock.End(x.loan) && clean
+	c := x.conn()
+	c.user.end()
+	return c.sock.End(x.loan) && clean
 }
 
 // end gives the connection back, for reason 0 to be used again if nothing speaks

@@ -317,6 +317,9 @@ func (x *handling) send(h http.Handler) (*Response, error) {
 	if far := x.w.hijacked(); err == nil && far != nil {
 		err = x.readRaw(far)
 	}
+	if err == nil {
+		err = x.watch.headCame()
+	}
 	if err != nil {
 		x.passOn(err)
 		failure := x.failure(PhaseResponse, err)
@@ -325,7 +328,6 @@ func (x *handling) send(h http.Handler) (*Response, error) {
 		return nil, failure
 	}
 	returned = true
-	x.watch.headCame()
 	x.stop()
 	return x.respond(), nil
 }

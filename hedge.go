@@ -33,6 +33,15 @@ func (r *retrying) hedges() bool {
 	return r.policy.Hedge > 0 && safe(r.req.Method) && r.req.replayable() && r.req.Header["Upgrade"] == nil
 }
 
+// saysMore reports whether the outcome is rather what became of the try than another one
+// that failed: as an answer, or since the server can have seen this request and not the other.
+func (o *sentTry) saysMore(than sentTry) bool {
+	if than.err == nil || o.err == nil {
+		return than.err != nil
+	}
+	return sentOf(o.err) != NotSent && sentOf(than.err) == NotSent
+}
+
 // hedge is a try of up to two requests.
 type hedge struct {
 	*retrying
@@ -60,8 +69,8 @@ func (h *hedge) run(ctx context.Context) (*Response, bool, error) {
 				bad = &o
 				continue
 			}
-			if bad != nil && o.err != nil && bad.err == nil {
-				o, bad = *bad, &o // an answer says more than a failure
+			if bad != nil && bad.saysMore(o) {
+				o, bad = *bad, &o
 			}
 			h.leave(bad, o)
 			return h.settle(o)

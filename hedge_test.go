@@ -163,6 +163,35 @@ func TestHedge_failuresWaitForTheOther(t *testing.T) {
 	require.Equal(t, 3, n)
 }
 
+// TestHedge_notSentIsSaidOfBoth shows that the server can have seen a request if it can have
+// seen one of the two.
+func TestHedge_notSentIsSaidOfBoth(t *testing.T) {
+	t.Parallel()
+	maybe, not := parley.MaybeSent, parley.NotSent
+	for name, turns := range map[string][]parley.Sent{"the first": {maybe, not}, "the second": {not, maybe}} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var n atomic.Int32
+				second := make(chan struct{})
+				c := newSession(t, parley.WithRetry(parley.RetryPolicy{Tries: 1, Hedge: time.Second}),
+					parley.WithTransport(parley.TransportFunc(func(_ context.Context, req *parley.Request) (*parley.Response, error) {
+						at := n.Add(1)
+						if at == 2 {
+							close(second)
+						}
+						<-second
+						time.Sleep(time.Duration(at) * time.Millisecond) // the second fails last
+						return nil, &parley.Error{Method: req.Method, URL: req.URL, Sent: turns[at-1], Err: parley.ErrConnect}
+					})))
+				_, err := c.Get(t.Context(), "http://a.test/")
+				var e *parley.Error
+				require.ErrorAs(t, err, &e)
+				require.Equal(t, maybe, e.Sent)
+			})
+		})
+	}
+}
+
 func TestHedge_onlyWhatIsSafe(t *testing.T) {
 	t.Parallel()
 	for name, send := range map[string]func(t *testing.T, c *parley.Client) error{

@@ -227,6 +227,7 @@ type http2Conn struct {
 	entry   atomic.Pointer[entry] // nil until the pool has it
 	carried atomic.Int64          // requests so far
 	alarm   *alarm                // of its streams
+	users   users
 }
 
 // dialConn is connpool's Dial.

@@ -299,8 +299,13 @@ type OriginStats struct {
 	// HTTP proxy for http URLs of all origins is "http://* via ...".
 	Origin string
 	PoolCounts
-	// Oldest is since when the longest-used connection has been in use; zero if none is.
+	// Oldest is since when the longest-used connection has been in use, by HTTP/2 since when
+	// the oldest request on it has; zero if none is.
 	Oldest time.Time
+	// OldestRequest is the method and URL of that request, such as
+	// "GET https://api.example.com/users/1", without its query; "" if none is under way, as
+	// on a [Conn] between requests.
+	OldestRequest string
 	// Peak is how many connections were in use at once, at most.
 	Peak int
 	// Latency is how long answers took; zero unless [PoolHandler] or
@@ -325,13 +330,19 @@ func (p *Pool) Stats() PoolStats {
 	out.Leaked, out.Leaks = p.leaks.read()
 	for i := range s.Origins {
 		o := &s.Origins[i]
-		out.Origins = append(out.Origins, OriginStats{
+		row := OriginStats{
 			Origin:     o.Key.origin(),
 			PoolCounts: countsOf(&o.Gauges, &o.Counters),
 			Oldest:     o.Oldest,
 			Peak:       o.Peak,
 			Latency:    p.meter.Load().read(o.Key),
-		})
+		}
+		if o.Longest != nil {
+			var by borrower
+			by, row.Oldest = o.Longest.oldestOf(o.Oldest)
+			row.OldestRequest = by.on(o.Key)
+		}
+		out.Origins = append(out.Origins, row)
 	}
 	slices.SortStableFunc(out.Origins, func(a, b OriginStats) int { return cmp.Compare(a.Origin, b.Origin) })
 	return out

@@ -21,7 +21,8 @@ var poolPage string
 //
 //	http.Handle("/debug/parley", parley.PoolHandler(client))
 //
-// The page names the hosts that the program talks to, and no secrets. Like that of
+// The page names the hosts that the program talks to and the URLs of requests under way,
+// without their queries. Like that of
 // net/http/pprof it belongs where only those can reach it who run the program. With the
 // call the pool begins to measure latencies ([Pool.MeasureLatency]). For a session
 // without a pool the answer is 404. It is safe for concurrent use.

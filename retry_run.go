@@ -142,7 +142,44 @@ func (r *retrying) fail(err error, useful bool) error {
 		return err
 	}
 	last := r.tries[len(r.tries)-1].Err // with what was found out since
-	return withCause(last, func(err error) error { return &RetryError{Tries: r.tries, Err: err} })
+	err = withCause(last, func(err error) error { return &RetryError{Tries: r.tries, Err: err} })
+	return withSent(err, r.sent())
+}
+
+// sent tells whether the server can have seen the request by any of its tries.
+func (r *retrying) sent() Sent {
+	all := NotSent
+	for i := range r.tries {
+		one := Answering
+		if r.tries[i].Response == nil {
+			one = sentOf(r.tries[i].Err)
+		}
+		all = all.or(one)
+	}
+	return all
+}
+
+// sentOf gives what a failure says of it.
+func sentOf(err error) Sent {
+	var e *Error
+	if errors.As(err, &e) {
+		return e.Sent
+	}
+	return MaybeSent
+}
+
+// withSent gives err with what its *Error, if it has one, says of it changed.
+func withSent(err error, sent Sent) error {
+	var e *Error
+	if !errors.As(err, &e) || e.Sent == sent {
+		return err
+	}
+	changed := *e
+	changed.Sent = sent
+	if err != error(e) {
+		changed.Err = err // middleware has put something around it
+	}
+	return &changed
 }
 
 // interrupted gives the error of a call whose context ended while it waited.
@@ -151,13 +188,12 @@ func (r *retrying) interrupted(ctx context.Context) error {
 	last.Again, last.Reason = false, "the context ended during the wait for another"
 	ended := contextError(ctx)
 	e := &Error{
-		Op: "send", Method: r.req.Method, URL: withoutUser(r.req.URL), Phase: PhaseRetry, Sent: MaybeSent,
+		Op: "send", Method: r.req.Method, URL: withoutUser(r.req.URL), Phase: PhaseRetry, Sent: r.sent(),
 		Attempt: last.Number, Elapsed: sock.Now() - r.began, Limit: totalOf(ended), Err: &RetryError{Tries: r.tries, Err: ended},
 	}
 	if failed := (*Error)(nil); errors.As(last.Err, &failed) {
-		e.Sent, e.Attempt = failed.Sent, failed.Attempt
+		e.Attempt = failed.Attempt
 	} else if last.Response != nil {
-		e.Sent = Answering
 		e.Attempt = max(e.Attempt, last.Response.Timing().Attempt)
 	}
 	return e
@@ -246,8 +282,9 @@ func (p *RetryPolicy) mayMend(ctx context.Context, err error) (useful bool, sent
 	case slices.ContainsFunc(lasting, func(kind error) bool { return errors.Is(err, kind) }):
 		return false, e.Sent, never
 	case errors.Is(err, ErrTLS):
-		// Only if the connection broke: what was said in the handshake stays as it is.
-		broken := e.Sent == NotSent && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isReset(err))
+		// Only if the connection broke: what was said in the handshake stays as it is. An
+		// earlier connection may have failed after the request was sent.
+		broken := e.Phase == PhaseConnect && (errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || isReset(err))
 		return broken, e.Sent, "the connection broke in the handshake"
 	case errors.Is(err, ErrNetwork), errors.Is(err, ErrTimeout):
 		return true, e.Sent, failureName(err)

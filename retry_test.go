@@ -167,6 +167,100 @@ func (f dialFunc) DialContext(ctx context.Context, network, address string) (net
 	return f(ctx, network, address)
 }
 
+// failingAfter is a transport whose requests fail in turn with what the server can have seen,
+// the last one again and again; nil is a 503.
+func failingAfter(phase parley.Phase, kind error, turns ...*parley.Sent) parley.Transport {
+	var n atomic.Int32
+	return parley.TransportFunc(func(_ context.Context, req *parley.Request) (*parley.Response, error) {
+		sent := turns[min(int(n.Add(1)), len(turns))-1]
+		if sent == nil {
+			return &parley.Response{StatusCode: 503, Request: req, Body: http.NoBody}, nil
+		}
+		return nil, &parley.Error{Op: "send", Method: req.Method, URL: req.URL, Phase: phase, Sent: *sent, Attempt: 1, Err: kind}
+	})
+}
+
+func TestRetry_notSentIsSaidOfAllTries(t *testing.T) {
+	t.Parallel()
+	maybe, not, answering := parley.MaybeSent, parley.NotSent, parley.Answering
+	for name, test := range map[string]struct {
+		turns []*parley.Sent
+		want  parley.Sent
+	}{
+		"none was sent":                         {[]*parley.Sent{&not}, not},
+		"one may have been, the last was not":   {[]*parley.Sent{&maybe, &not}, maybe},
+		"the second may have been":              {[]*parley.Sent{&not, &maybe, &not}, maybe},
+		"one was being answered":                {[]*parley.Sent{&answering, &maybe, &not}, answering},
+		"one was answered, the others were not": {[]*parley.Sent{nil, &not}, answering},
+		"the last may have been":                {[]*parley.Sent{&not, &not, &maybe}, maybe},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := newSession(t, promptly(parley.RetryPolicy{}), parley.WithTransport(failingAfter(parley.PhaseConnect, parley.ErrConnect, test.turns...)))
+			_, err := c.Post(t.Context(), "http://a.test/", parley.WithText("x"), parley.WithIdempotencyKey())
+			var e *parley.Error
+			require.ErrorAs(t, err, &e)
+			require.Equal(t, test.want, e.Sent)
+			var tried *parley.RetryError
+			require.ErrorAs(t, err, &tried)
+			require.Len(t, tried.Tries, parley.DefaultTries)
+		})
+	}
+	t.Run("middleware says more about it", func(t *testing.T) {
+		told := errors.New("told by middleware")
+		c := newSession(t, promptly(parley.RetryPolicy{}), parley.WithTransport(failingAfter(parley.PhaseConnect, parley.ErrConnect, &maybe, &not)),
+			parley.WithNetworkMiddleware(func(next parley.Transport) parley.Transport {
+				return parley.TransportFunc(func(ctx context.Context, req *parley.Request) (*parley.Response, error) {
+					resp, err := next.Send(ctx, req)
+					if err != nil {
+						err = fmt.Errorf("%w: %w", told, err)
+					}
+					return resp, err
+				})
+			}))
+		_, err := c.Get(t.Context(), "http://a.test/")
+		require.ErrorIs(t, err, told)
+		require.ErrorIs(t, err, parley.ErrConnect)
+		var e *parley.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, maybe, e.Sent)
+		var tried *parley.RetryError
+		require.ErrorAs(t, err, &tried)
+	})
+	t.Run("the wait for another try is cut short", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		policy := parley.RetryPolicy{Backoff: -1, OnTry: func(_ context.Context, try parley.Try) {
+			if try.Number == 2 {
+				cancel()
+			}
+		}}
+		c := newSession(t, parley.WithRetry(policy), parley.WithTransport(failingAfter(parley.PhaseConnect, parley.ErrConnect, &maybe, &not)))
+		_, err := c.Get(ctx, "http://a.test/")
+		require.ErrorIs(t, err, context.Canceled)
+		var e *parley.Error
+		require.ErrorAs(t, err, &e)
+		require.Equal(t, maybe, e.Sent)
+	})
+}
+
+// TestRetry_aHandshakeThatBreaksIsTriedAgain also where the request was sent before, on a
+// connection that was gone: the pool makes another one then.
+func TestRetry_aHandshakeThatBreaksIsTriedAgain(t *testing.T) {
+	t.Parallel()
+	for _, sent := range []parley.Sent{parley.NotSent, parley.MaybeSent} {
+		for phase, tries := range map[parley.Phase]int{parley.PhaseConnect: parley.DefaultTries, parley.PhaseResponse: 1} {
+			t.Run(fmt.Sprintf("%v, %v", phase, sent), func(t *testing.T) {
+				broken := fmt.Errorf("%w: %w", parley.ErrTLS, io.EOF)
+				var n int
+				c := newSession(t, promptly(parley.RetryPolicy{OnTry: func(context.Context, parley.Try) { n++ }}),
+					parley.WithTransport(failingAfter(phase, broken, &sent)))
+				_, err := c.Get(t.Context(), "https://a.test/")
+				require.ErrorIs(t, err, parley.ErrTLS)
+				require.Equal(t, tries, n)
+			})
+		}
+	}
+}
+
 func TestRetry_whatWouldFailAgainIsNot(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct {

@@ -151,8 +151,8 @@ func (f *roundTrip) send() (*Response, error) {
 	if err == nil && hresp == nil {
 		err = errNoResponse
 	}
-	if err == nil && f.watch.passed() != nil {
-		err = f.watch.passed()
+	if err == nil {
+		err = f.watch.headCame()
 	}
 	returned = true
 	if err != nil {
@@ -163,7 +163,6 @@ func (f *roundTrip) send() (*Response, error) {
 		f.finish()
 		return nil, failure
 	}
-	f.watch.headCame()
 	f.stop()
 	return f.respond(hresp), nil
 }

@@ -55,6 +55,8 @@ func (x *exchange) runStream(got connpool.Got, p *plan) *failure {
 	c.carried.Add(1)
 	x.stream = s
 	s.life = newLifeline(x.ctx, x.limit, c.alarm)
+	s.life.user = sharer{borrower: borrowerOf(x.req), since: x.buf.now}
+	c.users.add(&s.life.user)
 	s.watch = &s.life.watch
 	if s.trace != nil {
 		x.tellGotConn(got)
@@ -85,12 +87,14 @@ func (x *exchange) runStream(got connpool.Got, p *plan) *failure {
 			err = checkHead(in)
 		}
 	}
+	if err == nil {
+		err = s.watch.headCame()
+	}
 	if err != nil {
 		f := s.failure(PhaseResponse, err)
 		s.finish()
 		return f
 	}
-	s.watch.headCame()
 	if x.misdirected(in.StatusCode, got) {
 		s.finish()
 		return &failure{misdirected: true}

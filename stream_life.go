@@ -20,6 +20,7 @@ type lifeline struct {
 	limit  Timeouts        // of the watch: the request may be changed once its answer is there
 	outer  context.Context // of the exchange
 	target url.URL         // of the request
+	user   sharer          // of the connection
 	unheed func() bool     // ends the watch over outer; nil: that cannot end
 
 	done  chan struct{}
@@ -108,6 +109,7 @@ func (l *lifeline) over() error {
 
 // finish ends all watches.
 func (l *lifeline) finish() {
+	l.user.leave()
 	l.watch.stop()
 	if l.unheed != nil {
 		l.unheed()

@@ -156,12 +156,17 @@ func (w *watch) reached() Phase {
 	return PhaseResponse
 }
 
-// headCame says that the head of the answer is there.
-func (w *watch) headCame() {
+// headCame says that the head of the answer is there. It gives the limit that was passed
+// before, a *lateError, if one was: the exchange has been ended then.
+func (w *watch) headCame() error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.late != nil {
+		return w.late
+	}
 	w.beyond = true
 	w.beginLocked("", 0)
+	return nil
 }
 
 // sending puts the request's own progress under a limit, until the head has come.

@@ -25,6 +25,9 @@ func TestThePoolsPageInABrowser(t *testing.T) {
 		_, err := c.Get(t.Context(), "status/200")
 		require.NoError(t, err)
 	}
+	open, err := c.Stream(t.Context(), http.MethodGet, "bytes/100000", parley.WithQuery("token", "hunter2"))
+	require.NoError(t, err)
+	defer open.Close()
 	mux := http.NewServeMux()
 	mux.Handle("/debug/parley", parley.PoolHandler(c))
 	pages := httptest.NewServer(mux)
@@ -44,9 +47,11 @@ func TestThePoolsPageInABrowser(t *testing.T) {
 		t.Logf("try %d: %v", try, err)
 	}
 	dom := string(shown)
-	require.Contains(t, dom, "Client "+s.URL+"/ [0 active, 1 idle]</h1>")
-	require.Contains(t, dom, `<div><b>3</b>requests</div>`)
-	require.Contains(t, dom, `<div><b>67 %</b>reused</div>`)
-	require.Contains(t, dom, `<td class="name" title="`+s.URL+`">`+s.URL+`</td>`)
+	require.Contains(t, dom, "Client "+s.URL+"/ [1 active, 0 idle]</h1>")
+	require.Contains(t, dom, `<div><b>4</b>requests</div>`)
+	require.Contains(t, dom, `<div><b>75 %</b>reused</div>`)
+	oldest := "GET " + s.URL + "/bytes/100000"
+	require.Contains(t, dom, `<td class="name" title="`+s.URL+`">`+s.URL+`<div>longest: `+oldest+`</div></td>`)
+	require.NotContains(t, dom, "hunter2")
 	require.Contains(t, dom, `<li>Nothing.</li>`)
 }

@@ -5,6 +5,10 @@
 // S3; beside curl, which goes the same ways and whose cookies.txt it shares; and what it
 // shows in Chromium.
 //
+// An outage drill (TestOutage) sends requests through a proxy of its own that does what bad
+// networks do, and compares what the calls say with what the server did. What the proxy does
+// follows from a seed, which it prints; PARLEY_DRILL_SEED repeats one.
+//
 // The package holds tests only. A server that is not installed is a reason to skip
 // its tests, unless PARLEY_INTEGRATION is set: then it is a failure. In Debian,
 //

@@ -82,6 +82,9 @@ func inUseBy(s parley.PoolStats) string {
 			fmt.Fprintf(&b, "\n\t%s: %d active, %d dialing, %d waiting", o.Origin, o.Active, o.Dialing, o.Waiting)
 			if !o.Oldest.IsZero() {
 				fmt.Fprintf(&b, ", the oldest for %v", time.Since(o.Oldest).Round(time.Second))
+				if o.OldestRequest != "" {
+					fmt.Fprintf(&b, " (%s)", o.OldestRequest)
+				}
 			}
 		}
 	}

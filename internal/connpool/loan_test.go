@@ -223,7 +223,7 @@ func TestCloseDuringACheckLeavesNothingBehind(t *testing.T) {
 func TestStatsShowEachOriginAndTheWhole(t *testing.T) {
 	bubble(t, Limits{Soft: -1, Hard: 2}, func(t *testing.T, r *rig) {
 		began := time.Now()
-		r.get("a")
+		first := r.get("a")
 		time.Sleep(time.Second)
 		r.get("a")
 		r.idle("b", 2)
@@ -239,6 +239,7 @@ func TestStatsShowEachOriginAndTheWhole(t *testing.T) {
 			case "a":
 				require.Equal(t, Gauges{Active: 2, Waiting: 1, Borrowers: 2}, row.Gauges)
 				require.WithinDuration(t, began, row.Oldest, 0)
+				require.Same(t, first.Conn, row.Longest)
 				require.EqualValues(t, 1, row.Waits)
 			case "b":
 				require.Equal(t, Gauges{Idle: 2}, row.Gauges)

@@ -262,7 +262,7 @@ func (d *driver) settleAttempts() {
 }
 
 // checkOrigin tests that nobody waits for what is there.
-func (d *driver) checkOrigin(row OriginStats[string], all Gauges) {
+func (d *driver) checkOrigin(row OriginStats[string, *fakeConn], all Gauges) {
 	pending := 0
 	for _, a := range d.pending {
 		if a.key == row.Key {
@@ -289,7 +289,7 @@ func (d *driver) checkOrigin(row OriginStats[string], all Gauges) {
 }
 
 // checkDialOrder tests that a dial was not started for somebody while another who came before could have had it.
-func (d *driver) checkDialOrder(s Stats[string]) {
+func (d *driver) checkDialOrder(s Stats[string, *fakeConn]) {
 	first := 0
 	d.eachOrigin(func(o *origin[string, *fakeConn]) {
 		if o.unbound == 0 || d.limits.Hard > 0 && o.slots >= d.limits.Hard {

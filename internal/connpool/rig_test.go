@@ -238,6 +238,7 @@ func (r *rig) addsUp() {
 	for _, row := range s.Origins {
 		rows.add(&row.Gauges)
 		require.Equal(r.t, row.Active > 0, !row.Oldest.IsZero())
+		require.Equal(r.t, row.Active > 0, row.Longest != nil)
 	}
 	require.Equal(r.t, s.Gauges, rows)
 	r.mu.Lock()

@@ -27,27 +27,29 @@ type Counters struct {
 }
 
 // Stats describe a pool. Dials is the sum of DialErrors, all of Closed, Dialing, Active, Idle and Closing.
-type Stats[K comparable] struct {
+type Stats[K comparable, C Conn] struct {
 	Gauges
-	Counters                  // also of origins that have no row any more
-	Origins  []OriginStats[K] // in no order; an origin without connections, dials and waiters has none
+	Counters                     // also of origins that have no row any more
+	Origins  []OriginStats[K, C] // in no order; an origin without connections, dials and waiters has none
 }
 
 // OriginStats describe one origin. Its counters begin anew when it comes back after having had nothing left.
-type OriginStats[K comparable] struct {
+type OriginStats[K comparable, C Conn] struct {
 	Key K
 	Gauges
 	Counters
 	// Oldest is when the longest-lent connection was lent; the zero Time if none is.
 	Oldest time.Time
+	// Longest is that connection; the zero C if none is. It may be somebody else's by now.
+	Longest C
 	// Peak is how many connections were lent at once, at most.
 	Peak int
 }
 
 // Stats takes time in proportion to the number of origins. Each row is of one moment, the whole is not.
-func (p *Pool[K, C]) Stats() Stats[K] {
+func (p *Pool[K, C]) Stats() Stats[K, C] {
 	all, gone := p.snapshot()
-	s := Stats[K]{Counters: gone, Origins: make([]OriginStats[K], 0, len(all))}
+	s := Stats[K, C]{Counters: gone, Origins: make([]OriginStats[K, C], 0, len(all))}
 	for _, o := range all {
 		o.mu.Lock()
 		row := o.statsLocked()
@@ -62,12 +64,13 @@ func (p *Pool[K, C]) Stats() Stats[K] {
 	return s
 }
 
-func (o *origin[K, C]) statsLocked() OriginStats[K] {
-	row := OriginStats[K]{Key: o.key, Counters: o.counters, Gauges: Gauges{
+func (o *origin[K, C]) statsLocked() OriginStats[K, C] {
+	row := OriginStats[K, C]{Key: o.key, Counters: o.counters, Gauges: Gauges{
 		Active: o.lent.n, Idle: o.idle.n, Dialing: o.dialing, Closing: o.closing,
 		Waiting: o.unbound, Borrowers: o.borrowers,
 	}, Peak: o.peak}
 	if e := o.lent.front(); e != nil {
+		row.Longest = e.Conn
 		row.Oldest = o.pool.epoch.Add(time.Duration(e.lentAt))
 	}
 	return row
