@@ -298,7 +298,7 @@ func TestTimeout_WriteIsForEachWait(t *testing.T) {
 		server := l.serve(t, afterHead(func(c *wiretest.Conn) {
 			piece := make([]byte, size/40)
 			for range 40 {
-				if _, err := io.ReadFull(c.Reader, piece); err != nil || !c.Pause(35*time.Millisecond) {
+				if _, err := io.ReadFull(c.Reader, piece); err != nil || !c.Pause(short/4) {
 					return
 				}
 			}

@@ -18,15 +18,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// ledger is a server that writes down what it got.
-type ledger struct {
+// notebook is a server that writes down what it got.
+type notebook struct {
 	*httptest.Server
 	got chan string
 }
 
-func newLedger(t *testing.T) *ledger {
+func newNotebook(t *testing.T) *notebook {
 	t.Helper()
-	l := &ledger{got: make(chan string, 1)}
+	l := &notebook{got: make(chan string, 1)}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -48,7 +48,7 @@ func newLedger(t *testing.T) *ledger {
 }
 
 // byCurl runs a command line in a shell.
-func (l *ledger) byCurl(t *testing.T, line string) string {
+func (l *notebook) byCurl(t *testing.T, line string) string {
 	t.Helper()
 	line = strings.Replace(line, "curl ", "curl --disable --silent --show-error --noproxy '*' --max-time 20 ", 1)
 	cmd := exec.CommandContext(t.Context(), "/bin/sh", "-c", line)
@@ -58,7 +58,7 @@ func (l *ledger) byCurl(t *testing.T, line string) string {
 	return <-l.got
 }
 
-func (l *ledger) byParley(t *testing.T, c *parley.Client, req *parley.Request) string {
+func (l *notebook) byParley(t *testing.T, c *parley.Client, req *parley.Request) string {
 	t.Helper()
 	resp, err := c.Send(t.Context(), req)
 	require.NoError(t, err)
@@ -68,7 +68,7 @@ func (l *ledger) byParley(t *testing.T, c *parley.Client, req *parley.Request) s
 
 // TestCurlSendsWhatParleySends runs the command lines that requests are given as.
 func TestCurlSendsWhatParleySends(t *testing.T) {
-	l := newLedger(t)
+	l := newNotebook(t)
 	file := filepath.Join(t.TempDir(), "it's a file")
 	require.NoError(t, os.WriteFile(file, []byte("line\nfile \x00\xff"), 0o600))
 	c := session(t, parley.WithBaseURL(l.URL+"/v1"), parley.WithHeader("X-Session", "it's $HOME"))
@@ -129,7 +129,7 @@ func TestCurlSendsWhatParleySends(t *testing.T) {
 
 // TestCurlSendsWhatWasSent takes the requests that redirects and the jar led to.
 func TestCurlSendsWhatWasSent(t *testing.T) {
-	l := newLedger(t)
+	l := newNotebook(t)
 	c := session(t, parley.WithBasicAuth("user", "word"))
 	for _, cookie := range []string{"a=1", "b=2"} {
 		name, value, _ := strings.Cut(cookie, "=")
@@ -150,7 +150,7 @@ var boundary = regexp.MustCompile(`-*[0-9a-zA-Z]{16,}`)
 
 // TestParleySendsWhatCurlSends runs command lines as people write them.
 func TestParleySendsWhatCurlSends(t *testing.T) {
-	l := newLedger(t)
+	l := newNotebook(t)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(dir+"/text.txt", []byte("one\r\ntwo\n"), 0o600))
 	require.NoError(t, os.WriteFile(dir+"/data.json", []byte("{\"a\": 1}\n"), 0o600))
