@@ -7,7 +7,7 @@ package parley_test
 //	S029 interfaces are not offered: WithLocalAddr names one of their addresses
 //	S034 is in security_merged_test.go; there is no cache
 //	S122 to S129 Locations are in security_redirect_test.go under S122
-//	S033, S160, S197 of tries are in retry_test.go, S197 of limits in serverlimit_test.go; S160 of CONNECT is under S159
+//	S033, S160, S197 of tries are in retry_test.go and retry_time_test.go, S197 of limits in serverlimit_test.go; S160 of CONNECT is under S159
 //	S150 not offered: a token is opaque, nothing parses it
 //	S160, S161, S166 by HTTP/2 are in security_streams_test.go and security_time_test.go
 //	S166 ALPN: what a server chooses is one of the names offered, else crypto/tls fails
