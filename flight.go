@@ -108,14 +108,11 @@ func (f *flights) send(ctx context.Context, req *Request, next TransportFunc) (*
 	case <-fl.done:
 	case <-ctx.Done():
 		f.leave(key, fl)
-		e := &Error{
+		err := contextError(ctx)
+		return nil, &Error{
 			Op: "send", Method: req.Method, URL: withoutUser(req.URL), Phase: PhaseResponse,
-			Elapsed: req.call.since(), Err: contextError(ctx),
+			Elapsed: req.call.since(), Limit: totalOf(err), Err: err,
 		}
-		if total := (*totalTimeout)(nil); errors.As(e.Err, &total) {
-			e.Limit = total.limit
-		}
-		return nil, e
 	}
 	req.call.holds.addAll(&fl.call.holds)
 	switch {

@@ -1,8 +1,8 @@
 package parley
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -237,12 +237,9 @@ func (r *Response) record(req *Request) *record {
 
 // fail makes the error of a request that has not gone out.
 func (p *passage) fail(limit time.Duration, err error) *Error {
-	e := &Error{Op: "send", Method: p.req.Method, URL: withoutUser(p.req.URL), Phase: PhaseLimit, Sent: NotSent, Limit: limit, Err: err}
+	e := &Error{Op: "send", Method: p.req.Method, URL: withoutUser(p.req.URL), Phase: PhaseLimit, Sent: NotSent, Limit: cmp.Or(totalOf(err), limit), Err: err}
 	if c := p.req.call; c != nil {
 		e.Attempt, e.Elapsed = int(c.attempts.Load()), c.since()
-	}
-	if total := (*totalTimeout)(nil); errors.As(err, &total) {
-		e.Limit = total.limit
 	}
 	return e
 }
