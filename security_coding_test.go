@@ -72,15 +72,15 @@ func TestS085_NoCodingMayExpandWithoutBound(t *testing.T) {
 				_, err := c.Get(t.Context(), "x", parley.WithMaxBodyBytes(1<<20))
 				require.ErrorIs(t, err, parley.ErrBodyTooLarge)
 			})
-			boundedHeap(t, func() {
-				for range 10 {
+			for range 10 {
+				boundedHeap(t, func() {
 					resp, err := c.Stream(t.Context(), "GET", "x")
 					require.NoError(t, err)
 					_, err = io.ReadFull(resp.Body, make([]byte, 10))
 					require.NoError(t, err)
 					require.NoError(t, resp.Close())
-				}
-			})
+				})
+			}
 			requireSwift(t, start)
 			boundedHeap(t, func() {
 				resp, err := c.Stream(t.Context(), "GET", "x")
@@ -173,16 +173,16 @@ func TestS087_DrainingDecodesNothingInAnyCoding(t *testing.T) {
 		s, ended := pouring(t, head(fmt.Sprintf("Content-Encoding: %s\r\nContent-Length: %d\r\n", nameOf(name), len(data)+1)), data)
 		c := wireClient(t, parley.WithBaseURL(s.URL()))
 		start := time.Now()
-		boundedHeap(t, func() {
-			for range 3 {
+		for range 3 {
+			boundedHeap(t, func() {
 				resp, err := c.Stream(t.Context(), "GET", "x")
 				require.NoError(t, err)
 				_, err = io.ReadFull(resp.Body, make([]byte, 1))
 				require.NoError(t, err)
 				require.NoError(t, resp.Close())
 				<-ended
-			}
-		})
+			})
+		}
 		requireSwift(t, start, name)
 	}
 }
