@@ -22,15 +22,15 @@ const heapLimit = 16 << 20
 
 // boundedHeap demands that f, which is one request, allocates less than heapLimit, all in
 // all. Decoders, with windows of some megabytes, are made for it: whether one could be
-// taken out of a pool depends on the processor that a goroutine happens to be on. With the
-// race detector sync.Pool moreover forgets a quarter of what it is given, at random: what
-// is demanded then is only that it is far below what a bomb expands to.
+// taken out of a pool depends on the processor that a goroutine happens to be on.
 func boundedHeap(t *testing.T, f func()) {
 	t.Helper()
-	limit := int64(heapLimit)
-	if raceEnabled {
-		limit *= 8
-	}
+	heapWithin(t, heapLimit, f)
+}
+
+// heapWithin is boundedHeap with another limit.
+func heapWithin(t *testing.T, limit int64, f func()) {
+	t.Helper()
 	runtime.GC() // twice, which empties the pools
 	runtime.GC()
 	var before, after runtime.MemStats
